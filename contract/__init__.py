@@ -1,0 +1,1 @@
+"""What coordinator and worker must agree on, bit for bit. Nothing else may enter."""

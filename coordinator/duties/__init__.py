@@ -1,0 +1,1 @@
+"""One chore per file, each with `run_once() -> Report`."""
