@@ -8,7 +8,7 @@ from contract.config.fields import Section
 from contract.config.ledger_sections import Coordinator, Database, HuggingFace, SslMode, Worker
 from contract.config.loading import find_config_file, load_config, parse_config, resolve_path
 from contract.config.models import SECTIONS, Config
-from contract.config.problems import PROBLEM_KINDS
+from contract.config.problems import PROBLEM_KINDS, nearest
 from contract.config.rendering import generated_files, json_schema, render_reference, render_template
 from contract.config.rules import RULES
 from contract.config.training_sections import (
@@ -21,6 +21,7 @@ from contract.config.training_sections import (
     Staleness,
     Training,
 )
+from contract.config.validation import wrong_value
 
 __all__ = [
     "Config",
@@ -49,4 +50,6 @@ __all__ = [
     "generated_files",
     "RULES",
     "PROBLEM_KINDS",
+    "nearest",
+    "wrong_value",
 ]
