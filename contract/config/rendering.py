@@ -36,6 +36,12 @@ _BLOCK_TEXT: Final = re.compile(r"(?:[A-Za-z0-9+/=-][A-Za-z0-9+/= -]*\n)+")
 class _Dumper(yaml.SafeDumper):
     """Quotes whatever PyYAML's own reader or ours would take for something else than text."""
 
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        # In single quotes PyYAML writes line breaks (U+0085 is one) that do not come back as they were.
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 for _name, (_form, _first) in SCALAR_FORMS.items():
     _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", _form, list(_first))

@@ -65,7 +65,10 @@ def shown(value: object) -> str:
         return text if len(text) <= 40 else "a number of many digits"
     if isinstance(value, Mapping):
         return "a table of keys"
-    return "a list" if isinstance(value, list | tuple) else f"a {type(value).__name__}"
+    if isinstance(value, list | tuple):
+        items = ", ".join(item if isinstance(item, str) else shown(item) for item in value[:10])
+        return f"the list [{items}]" if len(items) <= 40 and len(value) <= 10 else "a long list"
+    return f"a value of type {type(value).__name__}"
 
 
 def _alternatives(annotation: object) -> list[object]:
@@ -110,7 +113,12 @@ def _kind(annotation: object) -> str:
     if origin is dict or annotation is dict:
         return "a table of names and values"
     if origin in (list, tuple):
-        return "a list"
+        items = [item for item in typing.get_args(annotation) if item is not Ellipsis]
+        return (
+            f"a list, each item {' or '.join(dict.fromkeys(_phrase(item, []) for item in items))}"
+            if items
+            else "a list"
+        )
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "a section"
     return f"a {getattr(annotation, '__name__', annotation)}"
