@@ -6,11 +6,11 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
-import psycopg.conninfo
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url, text
 
 from contract.errors import (
@@ -31,7 +31,7 @@ from contract.errors import (
 )
 
 if TYPE_CHECKING:
-    from contract.config import DatabaseSection
+    from contract.config import Database
 
 SCHEMA_REVISION: Final = "0001"
 OLDEST_SERVER: Final = 14
@@ -63,14 +63,14 @@ _BY_WORDS: Final[tuple[tuple[str, type[DatabaseError]], ...]] = (
 )
 
 
-def make_engine(section: DatabaseSection, *, application: str) -> Engine:
+def make_engine(section: Database, *, application: str) -> Engine:
     return engine_for(connection_url(section), application=application, pooler=section.pooler)
 
 
-def connection_url(section: DatabaseSection) -> URL:
+def connection_url(section: Database) -> URL:
     if section.url is not None:
         return make_url(section.url.get_secret_value()).set(drivername="postgresql+psycopg")
-    query = {"sslmode": section.sslmode}
+    query: dict[str, str] = {"sslmode": section.sslmode}
     if section.certificate:
         query["sslrootcert"] = str(certificate_file(section.certificate))
     return URL.create(
@@ -104,6 +104,7 @@ def engine_for(url: URL, *, application: str, pooler: bool = False) -> Engine:
 def certificate_file(certificate: str) -> Path:
     """libpq reads certificates from files only; a pinned one travels inside the configuration."""
     if "-----BEGIN" not in certificate:
+        # A path, or the word "system" for the certificates that this machine trusts anyway.
         return Path(certificate).expanduser()
     content = certificate.strip().encode() + b"\n"
     folder = user_directory() / "certificates"
@@ -185,6 +186,20 @@ def _raise_ours(context: ExceptionContext) -> None:
     ours = error_from(context.original_exception)
     if ours is not None:
         raise ours from context.original_exception
+
+
+@contextmanager
+def binary_cursor(connection: Connection) -> Iterator[psycopg.Cursor[Any]]:
+    """For bytes: SQLAlchemy has no way to ask for results in binary. Same transaction, same errors."""
+    driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+    try:
+        with driver.cursor(binary=True) as cursor:
+            yield cursor
+    except psycopg.Error as error:
+        ours = error_from(error)
+        if ours is None:
+            raise
+        raise ours from error
 
 
 class Notifications:

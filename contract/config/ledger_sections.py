@@ -91,7 +91,7 @@ class Worker(Section):
     nice: Annotated[int, Field(ge=0, le=19)] = Field(
         default=10, description="Politeness to other programs, in steps of Unix `nice`: 0 takes equal turns, 19 yields."
     )
-    pause_on_battery: bool = Field(default=True, description="Pause while a laptop runs on its battery.")
+    pause_on_battery: bool = Field(default=False, description="Pause while a laptop runs on its battery.")
     hours: Hours | None = Field(
         default=None, description="Local hours in which to work, such as 22:00-06:00; unset works at any time."
     )
@@ -118,7 +118,7 @@ class HuggingFace(Section):
     token: SecretStr | None = Field(
         default=None, description="Access token with the right to write; HF_TOKEN fills it when unset."
     )
-    push_interval: Count = Field(default=5, description="Epochs between two pushes.")
+    push_interval: Count = Field(default=5, description="Versions between two pushes.")
     private: bool = Field(default=False, description="Make the repository private when the first push creates it.")
 
 
