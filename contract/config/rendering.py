@@ -111,7 +111,7 @@ def _summary(model: type) -> str:
 
 
 def _described(field: FieldInfo) -> str:
-    assert field.description is not None, "every key has a description; a test proves it"  # noqa: S101
+    assert field.description is not None, "every key has a description; a test proves it"
     return field.description
 
 

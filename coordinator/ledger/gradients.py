@@ -43,11 +43,9 @@ _DISCARD_STALE = text("""
      WHERE g.id = stale.id
     RETURNING g.id""")
 _FORGET_BLOBS = text("""
-    DELETE FROM ledger.gradient_blobs b USING (
-        SELECT g.id FROM ledger.gradients g
-         WHERE g.run_id = :run AND g.state IN ('merged', 'rejected', 'discarded') AND g.id > :after
-           AND g.id <= :up_to) done
-     WHERE b.gradient_id = done.id""")
+    DELETE FROM ledger.gradient_blobs b USING ledger.gradients g
+     WHERE g.id = b.gradient_id AND g.run_id = :run
+       AND (g.state IN ('rejected', 'discarded') OR (g.state = 'merged' AND g.merged_version <= :up_to))""")
 _VACUUM_BLOBS = text("VACUUM (SKIP_LOCKED) ledger.gradient_blobs")
 _READ_PART = "SELECT content FROM ledger.gradient_blobs WHERE gradient_id = %b AND part = %b::integer"
 
@@ -110,9 +108,9 @@ def discard_stale_uploads(conn: Connection, *, run: RunId) -> list[GradientId]:
     return [GradientId(row) for row in conn.execute(_DISCARD_STALE, {"run": run}).scalars()]
 
 
-def forget_blobs(conn: Connection, *, run: RunId, up_to: GradientId, after: GradientId = GradientId(0)) -> int:
-    """Frees the bytes of gradients that are merged, rejected or discarded; their records stay."""
-    return conn.execute(_FORGET_BLOBS, {"run": run, "after": after, "up_to": up_to}).rowcount
+def forget_blobs(conn: Connection, *, run: RunId, up_to: Version) -> int:
+    """Frees the bytes of gradients that were refused, or merged into a version up to this one; their records stay."""
+    return conn.execute(_FORGET_BLOBS, {"run": run, "up_to": up_to}).rowcount
 
 
 def reclaim_space(engine: Engine) -> None:
