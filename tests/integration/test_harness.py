@@ -118,7 +118,10 @@ def test_an_embedded_server_ends_with_the_process_that_asked_for_it() -> None:
     [
         ({"TEST_BACKEND": "sqlite"}, "it may be url, container, embedded"),
         ({"TEST_BACKEND": "url", "TEST_DATABASE_URL": ""}, "needs TEST_DATABASE_URL"),
-        ({"TEST_DATABASE_URL": "postgresql://nobody:x@127.0.0.1:1/x"}, "TEST_DATABASE_URL does not answer"),
+        (
+            {"TEST_DATABASE_URL": "postgresql://nobody:x@127.0.0.1:1/x"},
+            "TEST_DATABASE_URL (127.0.0.1:1) does not answer",
+        ),
         ({"TEST_POSTGRES_BINARIES": "/nowhere"}, "there is no initdb in"),
     ],
 )

