@@ -52,11 +52,13 @@ def test_the_owner_has_no_more_than_a_managed_service_gives(owner: Login, empty_
             " FROM pg_roles WHERE rolname = %s",
             [owner.role],
         ).fetchone()
-        memberships = connection.execute(
-            "SELECT count(*) FROM pg_auth_members WHERE member = %s::regrole", [owner.role]
-        ).fetchone()
+        predefined = connection.execute(
+            "SELECT rolname FROM pg_roles WHERE starts_with(rolname, 'pg_')"
+            " AND rolname <> 'pg_database_owner' AND pg_has_role(%s, oid, 'member')",
+            [owner.role],
+        ).fetchall()
     assert rights == (False, False, False, True, True)
-    assert memberships == (0,)
+    assert predefined == []
 
 
 def test_a_database_is_utf8_and_belongs_to_the_owner(owner: Login, empty_database: Database) -> None:
@@ -66,6 +68,21 @@ def test_a_database_is_utf8_and_belongs_to_the_owner(owner: Login, empty_databas
             " WHERE datname = current_database()"
         ).fetchone()
     assert row == ("UTF8", owner.role)
+
+
+def test_a_copy_grants_what_its_template_grants(workshop: Workshop, owner: Login) -> None:
+    template = workshop.create()
+    with connect(template.url()) as connection:
+        connection.execute(f"REVOKE ALL ON DATABASE {template.name} FROM PUBLIC")
+    copy = workshop.create(template=template.name)
+    with connect(copy.url()) as connection:
+        grants = connection.execute(
+            "SELECT DISTINCT grantee::regrole::text FROM pg_database, aclexplode(datacl)"
+            " WHERE datname = current_database()"
+        ).fetchall()
+    workshop.retire(copy)
+    workshop.retire(template)
+    assert grants == [(owner.role,)]
 
 
 def test_a_wrong_password_is_refused(empty_database: Database, owner: Login) -> None:
@@ -103,6 +120,7 @@ def test_a_role_can_be_logged_in(database: Database, owner_engine: Engine, conne
     role = database.role_name("ada")
     with owner_engine.begin() as connection:
         connection.execute(text(f"CREATE ROLE {role} LOGIN PASSWORD 'lovelace'"))
+        connection.execute(text(f"GRANT CONNECT ON DATABASE {database.name} TO {role}"))
     assert connect_as(role, "lovelace").scalar(text("SELECT session_user")) == role
 
 

@@ -13,6 +13,7 @@ from psycopg import sql
 from sqlalchemy import URL
 
 from tests.servers.server import Login, Server, connect
+from tests.servers.template import GROUPS
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,12 @@ def begin_session(server: Server) -> TestSession:
         )
         if not server.admin_is_superuser:
             admin.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(owner.role)))
+        # An earlier run on this server may have made them, and only their maker may admit people to them.
+        for (group,) in admin.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", [list(GROUPS)]
+        ).fetchall():
+            grant = sql.SQL("GRANT {} TO {} WITH ADMIN OPTION")
+            admin.execute(grant.format(sql.Identifier(group), sql.Identifier(owner.role)))
     return TestSession(prefix=prefix, owner=owner)
 
 
@@ -79,6 +86,7 @@ class Workshop:
         self._owner = connect(server.url(session.owner, server.admin.database or "postgres"))
         self._admin = connect(server.admin)
 
+        self._grants: dict[str, list[tuple[str, str]]] = {}
         self._retired: collections.deque[Database] = collections.deque()
 
     def close(self) -> None:
@@ -90,6 +98,7 @@ class Workshop:
     def create(self, *, template: str = "template0") -> Database:
         name = next(self._names)
         self._create(name, template)
+        self._copy_grants(template, name)
         return Database(name=name, server=self.server, owner=self.session.owner)
 
     def retire(self, database: Database) -> None:
@@ -124,6 +133,21 @@ class Workshop:
     def _create(self, name: str, template: str) -> None:
         statement = sql.SQL("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE {}")
         self._owner.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+
+    def _copy_grants(self, template: str, name: str) -> None:
+        """PostgreSQL copies all that is in a database, but not the rights on the database itself."""
+        if template not in self._grants:
+            rows = self._admin.execute(
+                "SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END,"
+                " string_agg(privilege_type, ', ')"
+                " FROM pg_database, aclexplode(datacl) WHERE datname = %s AND NOT datistemplate GROUP BY grantee",
+                [template],
+            )
+            self._grants[template] = rows.fetchall()
+        if self._grants[template]:
+            self._owner.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC".encode())
+        for grantee, privileges in self._grants[template]:
+            self._owner.execute(f"GRANT {privileges} ON DATABASE {name} TO {grantee}".encode())
 
     def _exists(self, name: str) -> bool:
         return self._admin.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is not None
