@@ -85,13 +85,20 @@ def make_reachable(binaries: Binaries, places: Places) -> Binaries:
     """Copy the programs next to the data where the server's account cannot reach them (an environment under /root)."""
     if can_traverse(binaries.folder, places.account):
         return binaries
-    installation = places.home / f"postgresql-{binaries.version}"
-    if not installation.exists():
+    installation = binaries.folder.parent
+    copy = places.home / f"postgresql-{binaries.version}"
+    if not copy.exists():
         unfinished = places.home / f"postgresql-{secrets.token_hex(4)}.unfinished"
-        shutil.copytree(binaries.folder.parent, unfinished, symlinks=True)
-        unfinished.chmod(0o755)
-        unfinished.rename(installation)
-    return dataclasses.replace(binaries, folder=installation / binaries.folder.name)
+        unfinished.mkdir(mode=0o755)
+        for part in (installation, *_libraries_of(installation.parent)):
+            shutil.copytree(part, unfinished / part.relative_to(installation.parents[1]), symlinks=True)
+        unfinished.rename(copy)
+    return dataclasses.replace(binaries, folder=copy / binaries.folder.relative_to(installation.parents[1]))
+
+
+def _libraries_of(package: Path) -> list[Path]:
+    """Where the tools that build wheels put shared libraries; the programs look for them at this place beside them."""
+    return [folder for folder in (package.with_name(f"{package.name}.libs"), package / ".dylibs") if folder.exists()]
 
 
 def _candidates(configured: Path | None) -> Iterator[Path]:
