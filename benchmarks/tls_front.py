@@ -37,22 +37,27 @@ def measure_front(server: RunningServer, megabytes: int = 64, repeats: int = 5) 
     """Plain loopback first, then TLS through the front; nothing is stored for good, so the disk is not measured."""
     if server.certificate_pem is None:
         raise ValueError("this server listens on loopback only: there is no front to measure")
-    login = {"user": server.owner, "password": server.owner_password, "dbname": server.database}
-    with tempfile.NamedTemporaryFile("w", suffix=".crt") as certificate:
-        certificate.write(server.certificate_pem)
-        certificate.flush()
-        plain = psycopg.connect(host=server.host, port=server.port, sslmode="disable", autocommit=True, **login)
-        front = psycopg.connect(
-            host=server.public_host,
-            port=server.public_port,
-            sslmode="verify-ca",
-            sslrootcert=certificate.name,
-            autocommit=True,
-            **login,
-        )
+    with tempfile.TemporaryDirectory() as folder:
+        pinned = Path(folder) / "barnraise.crt"
+        pinned.write_text(server.certificate_pem)
+        plain = _connect(server, server.host, server.port, "disable", None)
+        front = _connect(server, server.public_host, server.public_port, "verify-ca", str(pinned))
         with plain, front:
-            ways = {"plain loopback": plain, "TLS front": front}
+            ways = {"plain loopback": plain, "TLS": front}
             return [_measure(way, connection, megabytes, repeats) for way, connection in ways.items()]
+
+
+def _connect(server: RunningServer, host: str, port: int, sslmode: str, pinned: str | None) -> psycopg.Connection:
+    return psycopg.connect(
+        host=host,
+        port=port,
+        user=server.owner,
+        password=server.owner_password,
+        dbname=server.database,
+        sslmode=sslmode,
+        sslrootcert=pinned,
+        autocommit=True,
+    )
 
 
 def _measure(way: str, connection: psycopg.Connection, megabytes: int, repeats: int) -> FrontMeasurement:
@@ -104,7 +109,7 @@ def print_table(measurements: list[FrontMeasurement]) -> None:
 
 
 def main() -> None:
-    sizes = [int(argument) for argument in sys.argv[1:]] or [1, 16, 64]
+    sizes = [int(argument) for argument in sys.argv[1:]] or [1, 4, 16, 64]
     with tempfile.TemporaryDirectory(prefix="barnraise-front-") as folder:
         Path(folder).chmod(0o755)
         settings = EmbeddedSettings(state_directory=Path(folder) / "state", host="0.0.0.0", port=_free_port())  # noqa: S104

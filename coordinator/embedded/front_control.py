@@ -16,6 +16,8 @@ from coordinator.embedded.front_order import FrontOrder, FrontRecord
 from coordinator.embedded.places import Places
 from coordinator.embedded.process import address_in_use
 
+# Windows knows one way to end a process, and it leaves no choice.
+_KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
 _START_SECONDS = 20.0
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.01
@@ -67,7 +69,7 @@ def stop(places: Places) -> None:
     if record is not None:
         os.kill(record.pid, signal.SIGTERM)
         if not _gone(places):
-            os.kill(record.pid, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+            os.kill(record.pid, _KILL)
             if not _gone(places):
                 raise EmbeddedServerError(f"the TLS front (process {record.pid}) cannot be ended")
     places.front_record.unlink(missing_ok=True)
