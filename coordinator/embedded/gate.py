@@ -35,7 +35,7 @@ class Gate:
     async def enter(self, address: str) -> None:
         """Take a place for the current task; it may be cancelled from here until it calls `leave`."""
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101  only a task can await
+        assert task is not None
         if self._obstacle(address) is not None:
             await self._wait(address)
         self._places[task] = _Place(address, time.monotonic(), task)
