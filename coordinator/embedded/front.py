@@ -23,7 +23,7 @@ from coordinator.embedded.account import drop_privileges
 from coordinator.embedded.channel import Channel, TlsChannel
 from coordinator.embedded.front_order import FrontOrder, FrontRecord
 from coordinator.embedded.gate import CrowdedError, Gate
-from coordinator.embedded.lock import take
+from coordinator.embedded.lock import take_within
 from coordinator.embedded.opening import LoginWatch, Opening, ProtocolError
 from coordinator.embedded.places import write_file
 from coordinator.embedded.settings import is_loopback
@@ -32,6 +32,7 @@ from coordinator.embedded.sockets import listen, tune
 _log = logging.getLogger("barnraise.front")
 _RECORD_CHECK_SECONDS = 30.0
 _PARTING_SECONDS = 2.0
+_LOCK_SECONDS = 1.0
 _BUSY_BYTES = 16 * 1024
 
 
@@ -234,7 +235,8 @@ def _allow_many_descriptors() -> None:
 
 def run(order: FrontOrder) -> int:
     """Everything that needs our caller's rights comes first; the rest runs as the server's account."""
-    lock = take(Path(order.lock))
+    # Whoever asks whether a front lives holds the lock for a moment.
+    lock = take_within(Path(order.lock), _LOCK_SECONDS)
     if lock is None:
         return 0
 

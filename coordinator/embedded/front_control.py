@@ -16,8 +16,6 @@ from coordinator.embedded.front_order import FrontOrder, FrontRecord
 from coordinator.embedded.places import Places
 from coordinator.embedded.process import address_in_use
 
-# Windows knows one way to end a process, and it leaves no choice.
-_KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
 _START_SECONDS = 20.0
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.01
@@ -30,6 +28,12 @@ if sys.platform == "win32":
     flags = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
 subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, **flags)
 """
+
+if sys.platform == "win32":
+    # The only way to end a process there, and it leaves no choice.
+    _KILL = signal.SIGTERM
+else:
+    _KILL = signal.SIGKILL
 
 
 def running_front(places: Places) -> FrontRecord | None:

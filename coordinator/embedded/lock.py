@@ -46,6 +46,13 @@ def take(path: Path) -> int | None:
     return None
 
 
+def take_within(path: Path, seconds: float) -> int | None:
+    deadline = time.monotonic() + seconds
+    while (descriptor := take(path)) is None and time.monotonic() < deadline:
+        time.sleep(_RETRY_SECONDS)
+    return descriptor
+
+
 def is_held(path: Path) -> bool:
     if not path.exists():
         return False
@@ -58,14 +65,12 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def exclusive(path: Path, *, patience_seconds: float) -> Iterator[None]:
-    deadline = time.monotonic() + patience_seconds
-    while (descriptor := take(path)) is None:
-        if time.monotonic() > deadline:
-            raise EmbeddedServerError(
-                f"another process has been starting or stopping this server for {patience_seconds:.0f} s "
-                f"(it holds {path}); wait for it, or end it"
-            )
-        time.sleep(_RETRY_SECONDS)
+    descriptor = take_within(path, patience_seconds)
+    if descriptor is None:
+        raise EmbeddedServerError(
+            f"another process has been starting or stopping this server for {patience_seconds:.0f} s "
+            f"(it holds {path}); wait for it, or end it"
+        )
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ import pytest
 
 from contract.errors import AddressInUse, EmbeddedServerError, NoServerBinaries, OtherMajorVersion
 from coordinator.embedded import EmbeddedSettings, ensure_running, status, stop
+from coordinator.embedded.lock import exclusive
 from tests.integration.embedded_support import (
     AS_ROOT,
     DEBIAN_BINARIES,
@@ -158,3 +159,9 @@ def fill(path: Path) -> None:
                 file.write(bytes(4096))
         except OSError as error:
             assert error.errno == errno.ENOSPC
+
+
+def test_a_start_that_never_ends_is_reported_by_the_next(tmp_path: Path) -> None:
+    second = exclusive(tmp_path / "lock", patience_seconds=0.1)
+    with exclusive(tmp_path / "lock", patience_seconds=1), pytest.raises(EmbeddedServerError, match="starting or stop"):
+        second.__enter__()
