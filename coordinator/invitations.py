@@ -124,8 +124,15 @@ def _content(public: dict[str, Any], config: Config, admission: people.Admission
 def persons_from(names: Sequence[str], roster: Path | None) -> list[Person]:
     if not names and roster is None:
         raise InvitationError("say whom to invite: coordinator invite NAME..., or --roster FILE.csv")
-    persons = [Person(name=name) for name in dict.fromkeys(names)]
+    persons = [_person(name) for name in dict.fromkeys(names)]
     return persons + (read_roster(roster) if roster else [])
+
+
+def _person(written: str) -> Person:
+    name = plain_name(written)
+    if not name:
+        raise InvitationError(f"no login can be named after {written!r}; use some letters a to z or digits")
+    return Person(name=name, display_name=written if written != name else None)
 
 
 def read_roster(file: Path) -> list[Person]:

@@ -48,8 +48,8 @@ def write_config(file: Path, answers: Answers, *, force: bool) -> str:
         [
             f"wrote {file}",
             f"  database: {where}",
-            f"  training.num_workunits_per_update: {num_gradients} for {answers.class_size} computers: 30 to 50 % of",
-            "    them, so that no update waits for the slowest laptop",
+            f"  training.num_workunits_per_update: {num_gradients} for {answers.class_size} computers"
+            + (", so that no update waits for the slowest laptop" if num_gradients < answers.class_size else ""),
             f"next: coordinator migrate --config {file}, then coordinator invite --config {file} NAME...",
         ]
     )
