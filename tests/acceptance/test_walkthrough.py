@@ -10,4 +10,4 @@ def test_the_walkthrough_ends_with_what_it_promises() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 gradients wait for the merge" in done.stdout
-    assert done.stdout.count("refused") == 6
+    assert done.stdout.count("  refused  ") == 6
