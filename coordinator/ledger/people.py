@@ -118,8 +118,7 @@ def invite(
     """Makes the login, or opens a revoked one again. The password reaches the server only as a SCRAM verifier."""
     if not PLAIN_NAME.fullmatch(name):
         raise InvitationError(
-            f"{name!r} cannot be a volunteer's name; use up to 40 small letters, digits, '.', '-' and '_', "
-            "and --display-name for the rest"
+            f"{name!r} cannot be a volunteer's name; use up to 40 small letters, digits, '.', '-' and '_'"
         )
     role = role_name_for(conn.execute(_DATABASE).scalar_one(), name)
     known = conn.execute(_FIND, {"name": name}).one_or_none()
