@@ -205,6 +205,9 @@ def _raise_ours(context: ExceptionContext) -> None:
 @contextmanager
 def binary_cursor(connection: Connection) -> Iterator[psycopg.Cursor[Any]]:
     """For bytes: SQLAlchemy has no way to ask for results in binary. Same transaction, same errors."""
+    if not connection.in_transaction():
+        # As execute() does by itself; else a later commit() would see nothing to commit.
+        connection.begin()
     driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
     try:
         with driver.cursor(binary=True) as cursor:

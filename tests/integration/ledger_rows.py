@@ -38,9 +38,9 @@ RUN_LOOKS: Final[Mapping[RunState, str]] = {
     RunState.FAILED: "finished_at = NULL",
 }
 LOOKS: Final[Mapping[str, Mapping[StrEnum, str]]] = {
-    "work_units": {**UNIT_LOOKS},
-    "gradients": {**GRADIENT_LOOKS},
-    "runs": {**RUN_LOOKS},
+    "work_units": dict(UNIT_LOOKS.items()),
+    "gradients": dict(GRADIENT_LOOKS.items()),
+    "runs": dict(RUN_LOOKS.items()),
 }
 _PATHS: Final[Mapping[str, Mapping[StrEnum, Sequence[StrEnum]]]] = {
     "work_units": {

@@ -87,7 +87,8 @@ def test_a_cancelled_unit_is_told(classroom: Classroom) -> None:
     with classroom.owner.begin() as conn:
         units.cancel_overtaken(conn, run=classroom.run, version=Version(0), reason="version 1 is out")
     answer = beat(alice, joined, lease)
-    assert (answer.lost, answer.cancelled) == (frozenset(), {lease.unit})
+    assert answer.lost == frozenset()
+    assert answer.cancelled == {lease.unit}
 
 
 def test_the_new_head_is_told(classroom: Classroom) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -19,16 +19,16 @@ from tests.integration.ledger_rows import NEW_RUN, move, new_row
 from tests.servers.databases import Workshop
 
 KINDS: Final[Mapping[str, tuple[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]]]] = {
-    "work_units": (UnitState, {**UNIT_EDGES}),
-    "gradients": (GradientState, {**GRADIENT_EDGES}),
-    "runs": (RunState, {**RUN_EDGES}),
+    "work_units": (UnitState, dict(UNIT_EDGES.items())),
+    "gradients": (GradientState, dict(GRADIENT_EDGES.items())),
+    "runs": (RunState, dict(RUN_EDGES.items())),
 }
 SUBJECTS: Final = {"work_units": "unit", "gradients": "gradient", "runs": "run"}
 # A row may be written without a change of state, unless it is history.
-MAY_STAY: Final = {
+MAY_STAY: Final[Mapping[str, Collection[StrEnum]]] = {
     "work_units": {UnitState.OPEN, UnitState.SUBMITTED},
     "gradients": {GradientState.UPLOADING},
-    "runs": set(RunState),
+    "runs": list(RunState),
 }
 PAIRS: Final = [
     (table, old, new) for table, (states, _) in KINDS.items() for old, new in itertools.product(states, repeat=2)
