@@ -110,6 +110,16 @@ class Workshop:
     def drop(self, database: Database) -> None:
         _drop(self._admin, self.server, database.name)
 
+    def make_role(self, database: Database, name: str, *, owns_database: bool = False) -> Login:
+        """A login without any right of the server's own."""
+        login = Login(role=database.role_name(name), password=secrets.token_urlsafe(16))
+        role = sql.Identifier(login.role)
+        self._admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(login.password)))
+        if owns_database:
+            statement = sql.SQL("ALTER DATABASE {} OWNER TO {}")
+            self._admin.execute(statement.format(sql.Identifier(database.name), role))
+        return login
+
     def template(self, migrate: Callable[[URL], object]) -> str:
         """The migrated database that all others are copied from: built by whichever process comes first."""
         finished, unfinished = f"{self.session.prefix}_template", f"{self.session.prefix}_unfinished"
