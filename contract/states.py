@@ -42,7 +42,7 @@ UNIT_EDGES: Final[Mapping[UnitState, frozenset[UnitState]]] = {
     UnitState.LEASED: frozenset(
         {UnitState.OPEN, UnitState.LEASED, UnitState.SUBMITTED, UnitState.FAILED, UnitState.CANCELLED}
     ),
-    # submitted -> open: the gradient was rejected or overtaken, and the samples must be computed again.
+    # submitted -> open: the gradient was rejected, and the samples must be computed again.
     UnitState.SUBMITTED: frozenset({UnitState.OPEN, UnitState.MERGED, UnitState.FAILED, UnitState.CANCELLED}),
     UnitState.MERGED: frozenset(),
     UnitState.FAILED: frozenset(),

@@ -1,0 +1,257 @@
+"""The way to the database: one engine, errors in our words, the schema's revision, notifications with a fallback."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url, text
+
+from contract.errors import (
+    BarnraiseError,
+    DatabaseError,
+    DatabaseFull,
+    DatabaseReadOnly,
+    DatabaseUnreachable,
+    LoginRefused,
+    MissingRight,
+    SchemaMissing,
+    SchemaTooNew,
+    SchemaTooOld,
+    ServerTooOld,
+    StatementEnded,
+    TooManyConnections,
+    error_for_sqlstate,
+)
+
+if TYPE_CHECKING:
+    from contract.config import Database
+
+SCHEMA_REVISION: Final = "0001"
+OLDEST_SERVER: Final = 14
+CHANNEL: Final = "barnraise"
+
+_BY_SQLSTATE: Final[dict[str, type[DatabaseError]]] = {
+    "28P01": LoginRefused,
+    "28000": LoginRefused,
+    "42501": MissingRight,
+    "53100": DatabaseFull,
+    "53300": TooManyConnections,
+    "25006": DatabaseReadOnly,
+    "57014": StatementEnded,
+    "57P01": DatabaseUnreachable,
+    "57P02": DatabaseUnreachable,
+    "57P03": DatabaseUnreachable,
+    "08006": DatabaseUnreachable,
+}
+
+# A refused login carries no SQLSTATE through libpq, only the server's words.
+_BY_WORDS: Final[tuple[tuple[str, type[DatabaseError]], ...]] = (
+    ("password authentication failed", LoginRefused),
+    ("no password supplied", LoginRefused),
+    ("no pg_hba.conf entry", LoginRefused),
+    ("is not permitted to log in", LoginRefused),
+    ("permission denied for database", LoginRefused),
+    ("too many connections", TooManyConnections),
+    ("remaining connection slots", TooManyConnections),
+)
+
+
+def make_engine(section: Database, *, application: str) -> Engine:
+    return engine_for(connection_url(section), application=application, pooler=section.pooler)
+
+
+def connection_url(section: Database) -> URL:
+    if section.url is not None:
+        return make_url(section.url.get_secret_value()).set(drivername="postgresql+psycopg")
+    query: dict[str, str] = {"sslmode": section.sslmode}
+    if section.certificate:
+        query["sslrootcert"] = str(certificate_file(section.certificate))
+    return URL.create(
+        "postgresql+psycopg",
+        username=section.user,
+        password=section.password.get_secret_value() if section.password else None,
+        host=section.host,
+        port=section.port,
+        database=section.name,
+        query=query,
+    )
+
+
+def engine_for(url: URL, *, application: str, pooler: bool = False) -> Engine:
+    """An engine whose every failure is an error of `contract.errors`, said in one line."""
+    arguments: dict[str, Any] = {
+        "application_name": f"barnraise {application}",
+        "connect_timeout": 10,
+        # A laptop that slept finds its connection dead within a minute, not after hours.
+        "keepalives_idle": 20,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+    }
+    if pooler:
+        arguments["prepare_threshold"] = None
+    engine = create_engine(url, connect_args=arguments, pool_size=2, max_overflow=6, pool_pre_ping=True)
+    event.listen(engine, "handle_error", _raise_ours)
+    return engine
+
+
+def certificate_file(certificate: str) -> Path:
+    """libpq reads certificates from files only; a pinned one travels inside the configuration."""
+    if "-----BEGIN" not in certificate:
+        # A path, or the word "system" for the certificates that this machine trusts anyway.
+        return Path(certificate).expanduser()
+    content = certificate.strip().encode() + b"\n"
+    folder = user_directory() / "certificates"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.pem"
+    if not path.exists():
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.write_bytes(content)
+        draft.replace(path)
+    return path
+
+
+def user_directory() -> Path:
+    """What belongs to this person on this computer, whatever the project."""
+    return Path(os.environ.get("BARNRAISE_HOME") or Path.home() / ".barnraise")
+
+
+def check_schema(connection: Connection) -> None:
+    """Refuses a server or a ledger that does not fit this code."""
+    version = connection.connection.driver_connection.info.server_version  # type: ignore[union-attr]
+    if version < OLDEST_SERVER * 10000:
+        raise ServerTooOld(
+            f"this is PostgreSQL {version // 10000}; Barnraise needs {OLDEST_SERVER} or newer. "
+            "Ask for a newer server, or set database.embedded: true"
+        )
+    revision = revision_of(connection)
+    if revision is None:
+        raise SchemaMissing
+    if int(revision) < int(SCHEMA_REVISION):
+        raise SchemaTooOld(
+            f"the ledger is at revision {revision}, this Barnraise needs {SCHEMA_REVISION}; "
+            "the instructor runs `coordinator migrate`"
+        )
+    if int(revision) > int(SCHEMA_REVISION):
+        raise SchemaTooNew(
+            f"the ledger is at revision {revision}, this Barnraise knows {SCHEMA_REVISION}; "
+            "upgrade with `pip install --upgrade barnraise`"
+        )
+
+
+_LEDGER_STANDS: Final = """
+SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'schema_revision' AND relnamespace = to_regnamespace('watch'))
+"""
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The ledger's revision; None where there is no ledger."""
+    if not connection.execute(text(_LEDGER_STANDS)).scalar_one():
+        return None
+    revision: str | None = connection.execute(text("SELECT revision FROM watch.schema_revision")).scalar_one_or_none()
+    return revision
+
+
+def error_from(error: BaseException) -> BarnraiseError | None:
+    """Our error for one of psycopg's; None where there is none, and the original should be seen."""
+    if not isinstance(error, psycopg.Error):
+        return None
+    words = str(error).strip()
+    if error.sqlstate:
+        refusal = error_for_sqlstate(error.sqlstate)
+        if refusal is not None:
+            hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
+            return refusal(f"{error.diag.message_primary}{hint}")
+        known = _BY_SQLSTATE.get(error.sqlstate)
+        return _with_words(known, words) if known else None
+    if isinstance(error, psycopg.OperationalError):
+        kind = next((kind for phrase, kind in _BY_WORDS if phrase in words), DatabaseUnreachable)
+        return _with_words(kind, words)
+    return None
+
+
+def _with_words(kind: type[DatabaseError], words: str) -> DatabaseError:
+    """The last line is the one that names the cause when several addresses were tried."""
+    said = words.splitlines()[-1].strip() if words else "no reason given"
+    return kind(f"{kind()} (the database said: {said})")
+
+
+def _raise_ours(context: ExceptionContext) -> None:
+    ours = error_from(context.original_exception)
+    if ours is not None:
+        raise ours from context.original_exception
+
+
+@contextmanager
+def binary_cursor(connection: Connection) -> Iterator[psycopg.Cursor[Any]]:
+    """For bytes: SQLAlchemy has no way to ask for results in binary. Same transaction, same errors."""
+    driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+    try:
+        with driver.cursor(binary=True) as cursor:
+            yield cursor
+    except psycopg.Error as error:
+        ours = error_from(error)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+class Notifications:
+    """Hints that something happened. A hint may be lost, so whoever waits looks again after `timeout` at the latest.
+
+    Behind a transaction pooler LISTEN cannot work; then, and while the connection is down, waiting is all this does.
+    """
+
+    def __init__(self, engine: Engine, *, pooler: bool = False) -> None:
+        self._engine = engine
+        self._listens = not pooler
+        self._connection: psycopg.Connection[Any] | None = None
+        self._closed = threading.Event()
+
+    def wait(self, timeout: float) -> list[str]:
+        """The payloads that arrived, at most `timeout` seconds from now; empty when none did."""
+        connection = self._listening()
+        if connection is None:
+            self._closed.wait(timeout)
+            return []
+        try:
+            return list(self._payloads(connection, timeout))
+        except psycopg.OperationalError:
+            self._drop()
+            return []
+
+    def close(self) -> None:
+        self._closed.set()
+        self._drop()
+
+    @staticmethod
+    def _payloads(connection: psycopg.Connection[Any], timeout: float) -> Iterator[str]:
+        for notification in connection.notifies(timeout=timeout, stop_after=1):
+            yield notification.payload
+
+    def _listening(self) -> psycopg.Connection[Any] | None:
+        if not self._listens or self._closed.is_set():
+            return None
+        if self._connection is None:
+            # Detached: it lives as long as this object, and must not go back to a pool that thinks it is idle.
+            try:
+                pooled = self._engine.raw_connection()
+            except DatabaseError:
+                return None
+            pooled.detach()
+            connection: psycopg.Connection[Any] = pooled.driver_connection  # type: ignore[assignment]
+            connection.autocommit = True
+            connection.execute(f"LISTEN {CHANNEL}")
+            self._connection = connection
+        return self._connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

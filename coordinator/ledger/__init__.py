@@ -1,0 +1,1 @@
+"""One typed function per statement the coordinator issues. Nothing here imports torch."""

@@ -1,0 +1,120 @@
+"""Gradients: which wait, what became of them, and the space they took."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+
+from contract.database import binary_cursor
+from contract.ids import GradientId, RunId, UnitId, Version, WorkerId
+
+_WAITING = text("""
+    SELECT id, unit_id, worker_id, base_version, codec, num_samples, num_bytes, num_parts, sha256, losses
+      FROM ledger.gradients WHERE run_id = :run AND state = 'submitted' ORDER BY id""")
+_MARK_MERGED = text("""
+    UPDATE ledger.gradients g
+       SET state = 'merged', weight = m.weight, merged_version = :version, finished_at = now()
+      FROM unnest(CAST(:gradients AS bigint[]), CAST(:weights AS double precision[])) AS m (gradient, weight)
+     WHERE g.id = m.gradient AND g.run_id = :run""")
+_UNITS_MERGED = text("""
+    UPDATE ledger.work_units u SET state = 'merged', finished_at = now()
+      FROM ledger.gradients g
+     WHERE g.id = ANY (CAST(:gradients AS bigint[])) AND u.id = g.unit_id AND u.state = 'submitted'""")
+_REJECT = text("""
+    UPDATE ledger.gradients SET state = 'rejected', verdict = :verdict, finished_at = now()
+     WHERE id = :gradient RETURNING unit_id""")
+_REOPEN = text("""
+    UPDATE ledger.work_units u
+       SET num_failures = u.num_failures + 1, state_reason = :verdict,
+           state = CASE WHEN u.num_failures < r.max_retries THEN 'open' ELSE 'failed' END,
+           finished_at = CASE WHEN u.num_failures < r.max_retries THEN NULL ELSE now() END
+      FROM ledger.runs r
+     WHERE u.id = :unit AND u.state = 'submitted' AND r.id = u.run_id""")
+# An upload whose lease has ended will never be submitted.
+_DISCARD_STALE = text("""
+    UPDATE ledger.gradients g
+       SET state = 'discarded', verdict = 'its lease ended before it was complete', finished_at = now()
+      FROM (SELECT g.id FROM ledger.gradients g JOIN ledger.work_units u ON u.id = g.unit_id
+             WHERE g.run_id = :run AND g.state = 'uploading' AND (u.state <> 'leased' OR u.attempt <> g.attempt)
+               FOR UPDATE OF g SKIP LOCKED) stale
+     WHERE g.id = stale.id
+    RETURNING g.id""")
+_FORGET_BLOBS = text("""
+    DELETE FROM ledger.gradient_blobs b USING ledger.gradients g
+     WHERE g.id = b.gradient_id AND g.run_id = :run
+       AND (g.state IN ('rejected', 'discarded') OR (g.state = 'merged' AND g.merged_version <= :up_to))""")
+_VACUUM_BLOBS = text("VACUUM (SKIP_LOCKED) ledger.gradient_blobs")
+_READ_PART = "SELECT content FROM ledger.gradient_blobs WHERE gradient_id = %b AND part = %b::integer"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingGradient:
+    """A submitted gradient. Its base version is what the ledger recorded at the claim, not what the worker says."""
+
+    gradient: GradientId
+    unit: UnitId
+    worker: WorkerId
+    base_version: Version
+    codec: str
+    num_samples: int
+    num_bytes: int
+    num_parts: int
+    sha256: bytes
+    losses: Mapping[str, float]
+
+
+def waiting_gradients(conn: Connection, *, run: RunId) -> list[WaitingGradient]:
+    return [
+        WaitingGradient(
+            gradient=GradientId(row.id),
+            unit=UnitId(row.unit_id),
+            worker=WorkerId(row.worker_id),
+            base_version=Version(row.base_version),
+            codec=row.codec,
+            num_samples=row.num_samples,
+            num_bytes=row.num_bytes,
+            num_parts=row.num_parts,
+            sha256=row.sha256,
+            losses=row.losses,
+        )
+        for row in conn.execute(_WAITING, {"run": run})
+    ]
+
+
+def read_part(conn: Connection, *, gradient: GradientId, part: int) -> bytes | None:
+    with binary_cursor(conn) as cursor:
+        row: tuple[Any, ...] | None = cursor.execute(_READ_PART, (gradient, part)).fetchone()
+    return None if row is None else row[0]
+
+
+def mark_merged(
+    conn: Connection, *, run: RunId, version: Version, gradients: Sequence[GradientId], weights: Sequence[float]
+) -> None:
+    values = {"run": run, "version": version, "gradients": list(gradients), "weights": list(weights)}
+    conn.execute(_MARK_MERGED, values)
+    conn.execute(_UNITS_MERGED, {"gradients": list(gradients)})
+
+
+def reject(conn: Connection, *, gradient: GradientId, verdict: str) -> None:
+    """The gradient is not used, and says why; its samples are computed again."""
+    unit = conn.execute(_REJECT, {"gradient": gradient, "verdict": verdict}).scalar_one()
+    conn.execute(_REOPEN, {"unit": unit, "verdict": verdict})
+
+
+def discard_stale_uploads(conn: Connection, *, run: RunId) -> list[GradientId]:
+    return [GradientId(row) for row in conn.execute(_DISCARD_STALE, {"run": run}).scalars()]
+
+
+def forget_blobs(conn: Connection, *, run: RunId, up_to: Version) -> int:
+    """Frees the bytes of gradients that were refused, or merged into a version up to this one; their records stay."""
+    return conn.execute(_FORGET_BLOBS, {"run": run, "up_to": up_to}).rowcount
+
+
+def reclaim_space(engine: Engine) -> None:
+    """Makes the pages of forgotten blobs free for the next ones now: autovacuum looks once a minute, and a minute of
+    uploads is gigabytes."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        conn.execute(_VACUUM_BLOBS)

@@ -1,0 +1,162 @@
+"""Runs, their versions, and who leads them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from contract.database import CHANNEL, binary_cursor
+from contract.errors import NotFound
+from contract.ids import RunId, Version
+from contract.states import RunState
+
+_CREATE = text("""
+    INSERT INTO ledger.runs (name, state, mode, workload, workload_options, data, training, seed,
+                             num_gradients_per_update, lease_seconds, max_lease_seconds, heartbeat_seconds, max_retries,
+                             max_leases_per_worker, max_part_bytes, max_gradient_bytes)
+    VALUES (:name, 'created', :mode, :workload, CAST(:workload_options AS jsonb), CAST(:data AS jsonb),
+            CAST(:training AS jsonb), :seed, :num_gradients_per_update, :lease_seconds, :max_lease_seconds,
+            :heartbeat_seconds, :max_retries, :max_leases_per_worker, :max_part_bytes, :max_gradient_bytes)
+    RETURNING id""")
+_FIND = text("SELECT id, name, state, head_version, lease_seconds FROM ledger.runs WHERE name = :name")
+_SET_STATE = text("""
+    UPDATE ledger.runs
+       SET state = :state, state_reason = :reason,
+           started_at = CASE WHEN :state = 'running' THEN coalesce(started_at, now()) ELSE started_at END,
+           finished_at = CASE WHEN :state = 'finished' THEN now() END
+     WHERE id = :run AND state <> :state""")
+_ADD_VERSION = text("""
+    INSERT INTO ledger.model_versions (run_id, number, parent, sha256, num_bytes, manifest, optimizer_step)
+    VALUES (:run, :number, :parent, :sha256, :num_bytes, CAST(:manifest AS jsonb), :optimizer_step)""")
+_ADD_PART = """
+    INSERT INTO ledger.model_parts (run_id, version, kind, part, sha256, content)
+    VALUES (%b, %b, 'weights', %b::integer, %b, %b)"""
+_SET_HEAD = text("UPDATE ledger.runs SET head_version = :version WHERE id = :run")
+# From the beginning each time: whatever came back below the floor is found within a second.
+_RAISE_FLOOR = text("""
+    UPDATE ledger.runs r SET claim_floor = f.floor
+      FROM (SELECT coalesce(min(u.position), (SELECT next_position FROM ledger.runs WHERE id = :run)) AS floor
+              FROM ledger.work_units u WHERE u.run_id = :run AND u.state = 'open') f
+     WHERE r.id = :run AND r.claim_floor <> f.floor""")
+_LEAD = text("""
+    INSERT INTO ledger.leaders AS l (run_id, holder, host, expires_at)
+    VALUES (:run, :holder, :host, now() + make_interval(secs => :lease_seconds))
+    ON CONFLICT (run_id) DO UPDATE
+       SET term = l.term + CASE WHEN l.holder = :holder THEN 0 ELSE 1 END,
+           elected_at = CASE WHEN l.holder = :holder THEN l.elected_at ELSE now() END,
+           holder = :holder, host = :host, expires_at = now() + make_interval(secs => :lease_seconds)
+     WHERE l.holder = :holder OR l.expires_at < now()
+    RETURNING term""")
+_YIELD = text("DELETE FROM ledger.leaders WHERE run_id = :run AND holder = :holder")
+_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """What decides a run. It lives in the ledger, so no two configurations can disagree."""
+
+    name: str
+    mode: str
+    workload: str
+    workload_options: Mapping[str, Any]
+    data: Mapping[str, Any]
+    training: Mapping[str, Any]
+    seed: int
+    num_gradients_per_update: int
+    lease_seconds: int = 300
+    max_lease_seconds: int = 3600
+    heartbeat_seconds: int = 30
+    max_retries: int = 3
+    max_leases_per_worker: int = 4
+    max_part_bytes: int = 4 << 20
+    max_gradient_bytes: int = 1 << 30
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    run: RunId
+    name: str
+    state: RunState
+    head_version: Version | None
+    lease_seconds: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NewVersion:
+    number: Version
+    parent: Version | None
+    manifest: Mapping[str, Any]
+    optimizer_step: int
+    parts: Sequence[bytes]
+
+
+def create_run(conn: Connection, new: NewRun) -> RunId:
+    values = dataclasses.asdict(new)
+    for name in ("workload_options", "data", "training"):
+        values[name] = json.dumps(values[name])
+    return RunId(conn.execute(_CREATE, values).scalar_one())
+
+
+def find_run(conn: Connection, *, name: str) -> RunRecord:
+    row = conn.execute(_FIND, {"name": name}).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no run named {name!r} in this ledger; `coordinator start` makes it")
+    return RunRecord(
+        run=RunId(row.id),
+        name=row.name,
+        state=RunState(row.state),
+        head_version=row.head_version,
+        lease_seconds=row.lease_seconds,
+    )
+
+
+def set_run_state(conn: Connection, *, run: RunId, state: RunState, reason: str | None = None) -> None:
+    """Volunteers hear of it at once. A run that has the state already keeps it."""
+    conn.execute(_SET_STATE, {"run": run, "state": state, "reason": reason})
+    conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": f"run {run} {state}"})
+
+
+def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> None:
+    """A version, its parts, and the head that points to it."""
+    digest = hashlib.sha256()
+    for part in new.parts:
+        digest.update(part)
+    conn.execute(
+        _ADD_VERSION,
+        {
+            "run": run,
+            "number": new.number,
+            "parent": new.parent,
+            "sha256": digest.digest(),
+            "num_bytes": sum(len(part) for part in new.parts),
+            "manifest": json.dumps(new.manifest),
+            "optimizer_step": new.optimizer_step,
+        },
+    )
+    with binary_cursor(conn) as cursor:
+        for number, part in enumerate(new.parts):
+            cursor.execute(_ADD_PART, (run, new.number, number, hashlib.sha256(part).digest(), part))
+    conn.execute(_SET_HEAD, {"run": run, "version": new.number})
+    conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": f"head {run} {new.number}"})
+
+
+def raise_claim_floor(conn: Connection, *, run: RunId) -> None:
+    conn.execute(_RAISE_FLOOR, {"run": run})
+
+
+def lead(conn: Connection, *, run: RunId, holder: UUID, host: str, lease_seconds: float) -> int | None:
+    """The term in which `holder` leads the run from now on; None while another's lease stands."""
+    term: int | None = conn.execute(
+        _LEAD, {"run": run, "holder": holder, "host": host, "lease_seconds": lease_seconds}
+    ).scalar_one_or_none()
+    return term
+
+
+def yield_lead(conn: Connection, *, run: RunId, holder: UUID) -> None:
+    conn.execute(_YIELD, {"run": run, "holder": holder})

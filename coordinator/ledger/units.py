@@ -1,0 +1,95 @@
+"""Work units: opened, cancelled, taken back when their leases are over."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from contract.database import CHANNEL
+from contract.ids import RunId, UnitId, Version
+
+_TAKE_POSITIONS = text("""
+    UPDATE ledger.runs SET next_position = next_position + :num WHERE id = :run RETURNING next_position - :num""")
+_OPEN = text("""
+    INSERT INTO ledger.work_units (run_id, position, epoch, first_sample, num_samples, seed, planned_version, state)
+    SELECT :run, :first_position + row_number() OVER (ORDER BY n.place) - 1, n.epoch, n.first_sample, n.num_samples,
+           n.seed, CAST(:planned_version AS bigint), 'open'
+      FROM unnest(CAST(:epochs AS integer[]), CAST(:first_samples AS bigint[]), CAST(:nums_samples AS integer[]),
+                  CAST(:seeds AS bigint[])) WITH ORDINALITY AS n (epoch, first_sample, num_samples, seed, place)
+    RETURNING id""")
+# SKIP LOCKED: a volunteer's open transaction may hold a unit; the next turn finds it.
+_CANCEL = text("""
+    UPDATE ledger.work_units u
+       SET state = 'cancelled', state_reason = :reason, lease_token = NULL, lease_expires_at = NULL, finished_at = now()
+      FROM (SELECT id FROM ledger.work_units
+             WHERE run_id = :run AND state IN ('open', 'leased') AND planned_version <= :version
+               FOR UPDATE SKIP LOCKED) overtaken
+     WHERE u.id = overtaken.id
+    RETURNING u.id""")
+_REAP = text("""
+    UPDATE ledger.work_units u
+       SET state = CASE WHEN over.num_failures < over.max_retries THEN 'open' ELSE 'failed' END,
+           finished_at = CASE WHEN over.num_failures < over.max_retries THEN NULL ELSE now() END,
+           num_failures = u.num_failures + 1, lease_token = NULL, lease_expires_at = NULL,
+           state_reason = format('the lease of worker %s is over', u.worker_id)
+      FROM (SELECT u.id, u.num_failures, r.max_retries
+              FROM ledger.work_units u JOIN ledger.runs r ON r.id = u.run_id
+             WHERE u.run_id = :run AND u.state = 'leased'
+               AND ledger.lease_is_over_v1(u.id, u.worker_id, u.leased_at, u.lease_expires_at, r.max_lease_seconds)
+               FOR UPDATE OF u SKIP LOCKED) over
+     WHERE u.id = over.id
+    RETURNING u.id, u.state""")
+_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NewUnit:
+    epoch: int
+    first_sample: int
+    num_samples: int
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Reaped:
+    reopened: tuple[UnitId, ...]
+    failed: tuple[UnitId, ...]
+
+
+def open_units(
+    conn: Connection, *, run: RunId, units: Sequence[NewUnit], planned_version: Version | None = None
+) -> list[UnitId]:
+    """Opens them in this order, and wakes the workers. Without a planned version the head at the claim counts."""
+    first_position = conn.execute(_TAKE_POSITIONS, {"run": run, "num": len(units)}).scalar_one()
+    rows = conn.execute(
+        _OPEN,
+        {
+            "run": run,
+            "first_position": first_position,
+            "planned_version": planned_version,
+            "epochs": [unit.epoch for unit in units],
+            "first_samples": [unit.first_sample for unit in units],
+            "nums_samples": [unit.num_samples for unit in units],
+            "seeds": [unit.seed for unit in units],
+        },
+    ).scalars()
+    opened = [UnitId(row) for row in rows]
+    conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": f"units {run}"})
+    return opened
+
+
+def cancel_overtaken(conn: Connection, *, run: RunId, version: Version, reason: str) -> list[UnitId]:
+    """Units planned for this version or an older one, unless their result has arrived."""
+    rows = conn.execute(_CANCEL, {"run": run, "version": version, "reason": reason}).scalars()
+    return [UnitId(row) for row in rows]
+
+
+def reap(conn: Connection, *, run: RunId) -> Reaped:
+    """Units whose leases are over open again; after `max_retries` of such ends they are failed, and the run goes on."""
+    rows = conn.execute(_REAP, {"run": run}).all()
+    return Reaped(
+        reopened=tuple(UnitId(row.id) for row in rows if row.state == "open"),
+        failed=tuple(UnitId(row.id) for row in rows if row.state == "failed"),
+    )

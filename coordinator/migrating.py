@@ -1,0 +1,93 @@
+"""Brings a database to this release's schema, or says what is missing to do so."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import alembic.command
+import alembic.config
+import psycopg.errors
+import sqlalchemy.exc
+from sqlalchemy import Connection, Engine, text
+
+import migrations
+from contract.database import SCHEMA_REVISION, revision_of
+from contract.errors import MissingRight, SchemaTooNew
+
+# Any login may make large objects and take advisory locks, as PostgreSQL comes. Nobody here needs either.
+_HARDENING = """
+DO $$
+DECLARE
+    v_function regprocedure;
+BEGIN
+    FOR v_function IN
+        SELECT oid::regprocedure FROM pg_proc
+         WHERE pronamespace = 'pg_catalog'::regnamespace
+           AND proname ~ '^(lo_|lowrite|loread|pg_(try_)?advisory_|pg_sleep)'
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', v_function);
+    END LOOP;
+    REVOKE ALL ON SCHEMA public FROM PUBLIC;
+END
+$$
+"""
+
+_ASK_THE_PROVIDER = """this database user may not set up a ledger.
+Ask whoever runs the server to execute, as an administrator:
+    ALTER ROLE "{user}" CREATEROLE;
+    ALTER DATABASE "{database}" OWNER TO "{user}";
+or, where CREATEROLE cannot be had, to create the two groups once and give you the right to admit people to them:
+    CREATE ROLE barnraise_volunteers; CREATE ROLE barnraise_observers;
+    GRANT barnraise_volunteers, barnraise_observers TO "{user}" WITH ADMIN OPTION;
+(the server said: {reason})"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Migrated:
+    before: str | None
+    after: str
+
+
+def migrate(engine: Engine) -> Migrated:
+    """Safe to repeat, and safe to run twice at once: the second waits for the first."""
+    with engine.connect() as connection:
+        before = revision_of(connection)
+        if before is not None and int(before) > int(SCHEMA_REVISION):
+            raise SchemaTooNew
+        try:
+            _upgrade(connection)
+            protect_database(connection)
+            connection.commit()
+        except sqlalchemy.exc.ProgrammingError as error:
+            if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+                raise MissingRight(_what_to_ask(engine, error.orig)) from error
+            raise
+        return Migrated(before=before, after=SCHEMA_REVISION)
+
+
+def protect_database(connection: Connection) -> None:
+    """What PostgreSQL grants to everybody on a new database, taken back. A copy of a database needs it again."""
+    name = connection.execute(text("SELECT quote_ident(current_database())")).scalar_one()
+    connection.execute(text(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC"))
+    connection.execute(text("REVOKE ALL ON SCHEMA public FROM PUBLIC"))
+
+
+def harden(superuser: Connection) -> None:
+    """What only a superuser can take back from everybody: sleeping, advisory locks, large objects."""
+    superuser.execution_options(no_parameters=True).exec_driver_sql(_HARDENING)
+    superuser.commit()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    alembic.command.upgrade(config, "head")
+
+
+def _what_to_ask(engine: Engine, reason: BaseException) -> str:
+    return _ASK_THE_PROVIDER.format(
+        user=engine.url.username, database=engine.url.database, reason=str(reason).splitlines()[0]
+    )

@@ -1,0 +1,10 @@
+CREATE FUNCTION ledger.require_text_v1(p_what text, p_value text, p_max_length integer) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF p_value IS NULL OR length(p_value) NOT BETWEEN 1 AND p_max_length OR p_value ~ '[[:cntrl:]]' THEN
+        RAISE EXCEPTION USING ERRCODE = 'BR006',
+            MESSAGE = format('%s must be 1 to %s printable characters', p_what, p_max_length);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION ledger.require_text_v1(text, text, integer) FROM PUBLIC;

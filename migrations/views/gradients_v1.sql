@@ -1,0 +1,9 @@
+-- Every gradient and what became of it; each volunteer can see how much of theirs was used, and why.
+CREATE VIEW watch.gradients AS
+SELECT r.name AS run, g.id AS gradient, g.unit_id AS unit, g.attempt, v.name AS volunteer, g.worker_id AS worker,
+       g.base_version, g.state, g.verdict, g.weight, g.merged_version, g.codec, g.num_samples, g.losses, g.num_bytes,
+       g.created_at, g.submitted_at, g.finished_at
+  FROM ledger.gradients g
+  JOIN ledger.runs r ON r.id = g.run_id
+  LEFT JOIN ledger.workers w ON w.id = g.worker_id
+  LEFT JOIN ledger.volunteers v ON v.id = w.volunteer_id;

@@ -1,0 +1,253 @@
+"""A volunteer's whole vocabulary: one typed function per SQL function that a volunteer may call."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from contract.database import binary_cursor
+from contract.ids import GradientId, RunId, UnitId, Version, WorkerId
+from contract.states import RunState
+
+# Raised whenever a worker of the release before could no longer take part; the ledger refuses those that are too old.
+PROTOCOL: Final = 1
+
+_JOIN = text("""
+    SELECT * FROM volunteer.join_v1(:run, :name, :host, :device, CAST(:capabilities AS jsonb),
+                                    CAST(:software AS jsonb), :protocol)""")
+_CLAIM = text("SELECT * FROM volunteer.claim_v1(:worker)")
+_HEARTBEAT = text("""
+    SELECT * FROM volunteer.heartbeat_v1(:worker, CAST(:units AS bigint[]), CAST(:attempts AS integer[]), :phase,
+                                         CAST(:progress AS real), CAST(:samples_per_second AS real))""")
+_FETCH_MANIFEST = text("SELECT * FROM volunteer.fetch_manifest_v1(:worker, :version)")
+_RELEASE = text("SELECT volunteer.release_v1(:worker, :unit, :attempt, :token, :reason, :failed)")
+_LEAVE = text("SELECT volunteer.leave_v1(:worker, :reason)")
+# Bytes travel in binary both ways: as text they would cost twice the bytes and five times the time.
+_FETCH_PART = "SELECT volunteer.fetch_part_v1(%b, %b, %b::integer)"
+_UPLOAD_PART = "SELECT volunteer.upload_part_v1(%b, %b, %b::integer, %b, %b::integer, %b)"
+_SUBMIT = "SELECT volunteer.submit_v1(%b, %b, %b::integer, %b, %t, %b, %b::integer, %b, %b, %t::jsonb, %b::bytea)"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """A worker's place in a run, and all that decides what it will compute."""
+
+    worker: WorkerId
+    run: RunId
+    run_state: RunState
+    mode: str
+    workload: str
+    workload_options: Mapping[str, Any]
+    data: Mapping[str, Any]
+    training: Mapping[str, Any]
+    seed: int
+    head_version: Version | None
+    lease_seconds: int
+    heartbeat_seconds: int
+    max_leases: int
+    max_part_bytes: int
+    max_gradient_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A unit that is this worker's until the lease ends. Worker, unit, attempt and token fence every write."""
+
+    worker: WorkerId
+    unit: UnitId
+    attempt: int
+    token: UUID
+    lease_seconds: int
+    epoch: int
+    first_sample: int
+    num_samples: int
+    seed: int
+    base_version: Version
+
+    def fence(self) -> dict[str, Any]:
+        return {"worker": self.worker, "unit": self.unit, "attempt": self.attempt, "token": self.token}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Directives:
+    """What a heartbeat brings home."""
+
+    run_state: RunState
+    head_version: Version | None
+    lost: frozenset[UnitId]
+    cancelled: frozenset[UnitId]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class VersionRecord:
+    version: Version
+    parent: Version | None
+    sha256: bytes
+    num_bytes: int
+    manifest: Mapping[str, Any]
+    optimizer_step: int
+    part_sha256s: tuple[bytes, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What a worker says of a gradient; the ledger counts parts and bytes itself and compares."""
+
+    codec: str
+    num_samples: int
+    num_parts: int
+    num_bytes: int
+    sha256: bytes
+    losses: Mapping[str, float]
+
+
+def join(
+    conn: Connection,
+    *,
+    run: str,
+    name: str,
+    host: str,
+    device: str,
+    capabilities: Mapping[str, Any],
+    software: Mapping[str, Any],
+    protocol: int = PROTOCOL,
+) -> Joined:
+    row = conn.execute(
+        _JOIN,
+        {
+            "run": run,
+            "name": name,
+            "host": host,
+            "device": device,
+            "capabilities": json.dumps(capabilities),
+            "software": json.dumps(software),
+            "protocol": protocol,
+        },
+    ).one()
+    return Joined(
+        worker=WorkerId(row.worker_id),
+        run=RunId(row.run_id),
+        run_state=RunState(row.run_state),
+        mode=row.mode,
+        workload=row.workload,
+        workload_options=row.workload_options,
+        data=row.data,
+        training=row.training,
+        seed=row.seed,
+        head_version=row.head_version,
+        lease_seconds=row.lease_seconds,
+        heartbeat_seconds=row.heartbeat_seconds,
+        max_leases=row.max_leases,
+        max_part_bytes=row.max_part_bytes,
+        max_gradient_bytes=row.max_gradient_bytes,
+    )
+
+
+def claim(conn: Connection, *, worker: WorkerId) -> Lease | None:
+    row = conn.execute(_CLAIM, {"worker": worker}).one_or_none()
+    if row is None:
+        return None
+    return Lease(
+        worker=worker,
+        unit=UnitId(row.unit_id),
+        attempt=row.attempt,
+        token=row.lease_token,
+        lease_seconds=row.lease_seconds,
+        epoch=row.epoch,
+        first_sample=row.first_sample,
+        num_samples=row.num_samples,
+        seed=row.seed,
+        base_version=Version(row.base_version),
+    )
+
+
+def heartbeat(
+    conn: Connection,
+    *,
+    worker: WorkerId,
+    leases: Sequence[Lease],
+    phase: str,
+    progress: float | None = None,
+    samples_per_second: float | None = None,
+) -> Directives:
+    row = conn.execute(
+        _HEARTBEAT,
+        {
+            "worker": worker,
+            "units": [lease.unit for lease in leases],
+            "attempts": [lease.attempt for lease in leases],
+            "phase": phase,
+            "progress": progress,
+            "samples_per_second": samples_per_second,
+        },
+    ).one()
+    return Directives(
+        run_state=RunState(row.run_state),
+        head_version=row.head_version,
+        lost=frozenset(row.lost),
+        cancelled=frozenset(row.cancelled),
+    )
+
+
+def fetch_manifest(conn: Connection, *, worker: WorkerId, version: Version) -> VersionRecord | None:
+    row = conn.execute(_FETCH_MANIFEST, {"worker": worker, "version": version}).one_or_none()
+    if row is None:
+        return None
+    return VersionRecord(
+        version=Version(row.version),
+        parent=row.parent,
+        sha256=row.sha256,
+        num_bytes=row.num_bytes,
+        manifest=row.manifest,
+        optimizer_step=row.optimizer_step,
+        part_sha256s=tuple(row.part_sha256s),
+    )
+
+
+def fetch_part(conn: Connection, *, worker: WorkerId, version: Version, part: int) -> bytes | None:
+    with binary_cursor(conn) as cursor:
+        row = cursor.execute(_FETCH_PART, (worker, version, part)).fetchone()
+    return None if row is None else row[0]
+
+
+def upload_part(conn: Connection, *, lease: Lease, part: int, content: bytes | memoryview) -> int:
+    """Answers with the bytes of this gradient that have arrived so far."""
+    with binary_cursor(conn) as cursor:
+        row = cursor.execute(_UPLOAD_PART, (*lease.fence().values(), part, content)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def submit(
+    conn: Connection, *, lease: Lease, submission: Submission, last_part: bytes | memoryview | None = None
+) -> GradientId:
+    """The last part may ride along, so that a small gradient needs one round trip."""
+    with binary_cursor(conn) as cursor:
+        row = cursor.execute(
+            _SUBMIT,
+            (
+                *lease.fence().values(),
+                submission.codec,
+                submission.num_samples,
+                submission.num_parts,
+                submission.num_bytes,
+                submission.sha256,
+                json.dumps(submission.losses),
+                last_part,
+            ),
+        ).fetchone()
+    assert row is not None
+    return GradientId(row[0])
+
+
+def release(conn: Connection, *, lease: Lease, reason: str, failed: bool = False) -> None:
+    conn.execute(_RELEASE, {**lease.fence(), "reason": reason, "failed": failed})
+
+
+def leave(conn: Connection, *, worker: WorkerId, reason: str) -> None:
+    conn.execute(_LEAVE, {"worker": worker, "reason": reason})
