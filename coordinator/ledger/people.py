@@ -1,0 +1,208 @@
+"""Volunteers: one login role each, which may execute the volunteers' functions and read the views, nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Connection, text
+
+from contract.database import binary_cursor
+from contract.errors import InvitationError
+
+PLAIN_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
+_LONGEST_ROLE_NAME: Final = 63
+_GROUP: Final = sql.Identifier("barnraise_volunteers")
+
+_FIND = text("SELECT name, role_name, revoked_at FROM ledger.volunteers WHERE name = :name")
+_ROLE_EXISTS = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
+_DATABASE = text("SELECT current_database()")
+_ADD = text("""
+    INSERT INTO ledger.volunteers (name, display_name, role_name, max_workers)
+    VALUES (:name, :display_name, :role, :max_workers)
+    ON CONFLICT (name) DO UPDATE
+       SET revoked_at = NULL, invited_at = now(), display_name = coalesce(:display_name, volunteers.display_name)""")
+_LOG = text("""
+    INSERT INTO ledger.events (subject, subject_id, new_state, reason)
+    SELECT 'volunteer', id, :state, name FROM ledger.volunteers WHERE name = :name""")
+_REVOKE = text("UPDATE ledger.volunteers SET revoked_at = now() WHERE name = :name AND revoked_at IS NULL")
+_RETURN_UNITS = text("""
+    UPDATE ledger.work_units u
+       SET state = 'open', state_reason = 'its volunteer was revoked', lease_token = NULL, lease_expires_at = NULL
+      FROM ledger.workers w
+     WHERE w.role_name = :role AND u.worker_id = w.id AND u.run_id = w.run_id AND u.state = 'leased'""")
+_SEND_WORKERS_AWAY = text("""
+    UPDATE ledger.workers SET left_at = now(), left_reason = 'revoked' WHERE role_name = :role AND left_at IS NULL""")
+_END_SESSIONS = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :role")
+_COUNT_SESSIONS = text("SELECT count(*) FROM pg_stat_activity WHERE usename = :role")
+_ROSTER = text("""
+    SELECT v.name, v.display_name, v.invited_at, v.revoked_at,
+           count(w.id) FILTER (WHERE w.left_at IS NULL
+                                 AND h.at > now() - 3 * r.heartbeat_seconds * interval '1 second') AS num_workers,
+           max(h.at) AS last_seen_at
+      FROM ledger.volunteers v
+      LEFT JOIN ledger.workers w ON w.volunteer_id = v.id
+      LEFT JOIN ledger.runs r ON r.id = w.run_id
+      LEFT JOIN ledger.heartbeats h ON h.worker_id = w.id
+     GROUP BY v.id ORDER BY v.name""")
+# A slow network is no misbehaviour: while the server waits for the volunteer's line (ClientWrite), ten times the limit.
+_OVERSTAYING = text("""
+    SELECT a.pid, v.name,
+           CASE WHEN a.state LIKE 'idle in transaction%'
+                     AND a.state_change < now() - make_interval(secs => :idle_seconds)
+                THEN 'idle in an open transaction' ELSE 'in one transaction too long' END AS offence,
+           extract(epoch FROM now() - a.xact_start)::double precision AS seconds
+      FROM pg_stat_activity a
+      JOIN ledger.volunteers v ON v.role_name = a.usename
+     WHERE a.datname = current_database()
+       AND ((a.state LIKE 'idle in transaction%' AND a.state_change < now() - make_interval(secs => :idle_seconds))
+            OR a.xact_start < now() - make_interval(secs => :transaction_seconds
+                                * CASE WHEN a.wait_event = 'ClientWrite' THEN 10 ELSE 1 END))""")
+_END_SESSION = text("SELECT pg_terminate_backend(:pid)")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What an invited person needs to log in."""
+
+    name: str
+    role: str
+    password: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RosterLine:
+    name: str
+    display_name: str | None
+    invited_at: datetime.datetime
+    revoked_at: datetime.datetime | None
+    num_workers: int
+    last_seen_at: datetime.datetime | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Overstaying:
+    pid: int
+    volunteer: str
+    offence: str
+    seconds: float
+
+
+def role_name_for(database: str, name: str) -> str:
+    """Roles belong to the whole server; the database's name keeps the classes on it apart."""
+    role = f"{database}_{name}"
+    if len(role) <= _LONGEST_ROLE_NAME:
+        return role
+    digest = hashlib.sha256(role.encode()).hexdigest()[:12]
+    return f"{role[: _LONGEST_ROLE_NAME - 13]}_{digest}"
+
+
+def invite(
+    conn: Connection,
+    *,
+    name: str,
+    password: str,
+    display_name: str | None = None,
+    connection_limit: int = 8,
+    max_workers: int = 16,
+    transaction_seconds: int = 60,
+    idle_transaction_seconds: int = 30,
+    renew: bool = False,
+) -> Admission:
+    """Makes the login, or opens a revoked one again. The password reaches the server only as a SCRAM verifier."""
+    if not PLAIN_NAME.fullmatch(name):
+        raise InvitationError(
+            f"{name!r} cannot be a volunteer's name; use up to 40 small letters, digits, '.', '-' and '_'"
+        )
+    role = role_name_for(conn.execute(_DATABASE).scalar_one(), name)
+    known = conn.execute(_FIND, {"name": name}).one_or_none()
+    if known is not None and known.revoked_at is None and not renew:
+        raise InvitationError(f"{name} is invited already; `coordinator invite --renew {name}` makes a new password")
+    exists = conn.execute(_ROLE_EXISTS, {"role": role}).scalar_one()
+    if exists and known is None:
+        raise InvitationError(f"the server has a role {role!r} that this ledger did not make; choose another name")
+
+    login = sql.Identifier(role)
+    with binary_cursor(conn) as cursor:
+        verifier = cursor.connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
+        make = sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {} CONNECTION LIMIT {}")
+        verb = sql.SQL("ALTER") if exists else sql.SQL("CREATE")
+        cursor.execute(make.format(verb, login, sql.Literal(verifier.decode()), sql.Literal(connection_limit)))
+        cursor.execute(sql.SQL("GRANT {} TO {}").format(_GROUP, login))
+        cursor.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(_current(cursor), login))
+        # As a member the owner may see and end this person's sessions, without being a superuser.
+        cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(login))
+        limits = {
+            "statement_timeout": transaction_seconds * 10_000,
+            "idle_in_transaction_session_timeout": idle_transaction_seconds * 1000,
+            "lock_timeout": 10_000,
+        }
+        for setting, milliseconds in limits.items():
+            cursor.execute(
+                sql.SQL("ALTER ROLE {} SET {} = {}").format(login, sql.Identifier(setting), sql.Literal(milliseconds))
+            )
+    conn.execute(_ADD, {"name": name, "display_name": display_name, "role": role, "max_workers": max_workers})
+    conn.execute(_LOG, {"name": name, "state": "invited"})
+    return Admission(name=name, role=role, password=password)
+
+
+def shut_out(conn: Connection, *, name: str) -> str:
+    """The first half of a revocation, to be committed at once: no new session. Answers with the role."""
+    known = conn.execute(_FIND, {"name": name}).one_or_none()
+    if known is None:
+        raise InvitationError(f"nobody named {name!r} is on the roster; `coordinator roster` lists it")
+    with binary_cursor(conn) as cursor:
+        login = sql.Identifier(known.role_name)
+        cursor.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(login))
+        cursor.execute(sql.SQL("REVOKE {} FROM {}").format(_GROUP, login))
+        cursor.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM {}").format(_current(cursor), login))
+    return str(known.role_name)
+
+
+def end_sessions(conn: Connection, *, role: str) -> None:
+    conn.execute(_END_SESSIONS, {"role": role})
+
+
+def count_sessions(conn: Connection, *, role: str) -> int:
+    return int(conn.execute(_COUNT_SESSIONS, {"role": role}).scalar_one())
+
+
+def record_revocation(conn: Connection, *, name: str, role: str) -> None:
+    """The second half, when no session of theirs can hold a row any more: workers leave, units return."""
+    conn.execute(_RETURN_UNITS, {"role": role})
+    conn.execute(_SEND_WORKERS_AWAY, {"role": role})
+    conn.execute(_REVOKE, {"name": name})
+    conn.execute(_LOG, {"name": name, "state": "revoked"})
+
+
+def roster(conn: Connection) -> list[RosterLine]:
+    return [
+        RosterLine(
+            name=row.name,
+            display_name=row.display_name,
+            invited_at=row.invited_at,
+            revoked_at=row.revoked_at,
+            num_workers=row.num_workers,
+            last_seen_at=row.last_seen_at,
+        )
+        for row in conn.execute(_ROSTER)
+    ]
+
+
+def overstaying(conn: Connection, *, transaction_seconds: float, idle_seconds: float) -> Sequence[Overstaying]:
+    rows = conn.execute(_OVERSTAYING, {"transaction_seconds": transaction_seconds, "idle_seconds": idle_seconds})
+    return [Overstaying(pid=row.pid, volunteer=row.name, offence=row.offence, seconds=row.seconds) for row in rows]
+
+
+def end_session(conn: Connection, *, pid: int) -> bool:
+    return bool(conn.execute(_END_SESSION, {"pid": pid}).scalar_one())
+
+
+def _current(cursor: psycopg.Cursor[Any]) -> sql.Identifier:
+    return sql.Identifier(cursor.connection.info.dbname)

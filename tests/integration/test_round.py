@@ -1,0 +1,117 @@
+"""One round of the ledger's life, as two people live it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from sqlalchemy import text
+
+from contract.errors import AlreadySubmitted, LeaseLost, NotFound, OverQuota
+from contract.ids import UnitId, Version
+from coordinator.ledger import gradients, units
+from tests.integration.classroom import GRADIENT, Classroom, claim, classroom, join, submission
+from worker import ledger
+
+__all__ = ["classroom"]
+
+
+def test_two_people_claim_different_units(classroom: Classroom) -> None:
+    alice, bob = classroom.invite("alice"), classroom.invite("bob")
+    first, second = classroom.open_units(2)
+    assert claim(alice, join(alice)).unit == first
+    assert claim(bob, join(bob)).unit == second
+
+
+def test_nothing_to_do_is_an_empty_answer(classroom: Classroom) -> None:
+    alice = classroom.invite("alice")
+    joined = join(alice)
+    with alice.begin() as conn:
+        assert ledger.claim(conn, worker=joined.worker) is None
+
+
+def test_a_submitted_gradient_waits_for_the_merge_with_its_bytes(classroom: Classroom) -> None:
+    alice = classroom.invite("alice")
+    classroom.open_units(1)
+    lease = claim(alice, join(alice))
+    with alice.begin() as conn:
+        ledger.submit(conn, lease=lease, submission=submission(), last_part=GRADIENT)
+    with classroom.owner.begin() as conn:
+        (waiting,) = gradients.waiting_gradients(conn, run=classroom.run)
+        assert gradients.read_part(conn, gradient=waiting.gradient, part=0) == GRADIENT
+    assert (waiting.unit, waiting.base_version, waiting.losses) == (lease.unit, Version(0), {"loss": 0.5})
+
+
+def test_a_second_submit_counts_nothing(classroom: Classroom) -> None:
+    alice = classroom.invite("alice")
+    classroom.open_units(1)
+    lease = claim(alice, join(alice))
+    with alice.begin() as conn:
+        ledger.submit(conn, lease=lease, submission=submission(), last_part=GRADIENT)
+    with pytest.raises(AlreadySubmitted), alice.begin() as conn:
+        ledger.submit(conn, lease=lease, submission=submission(), last_part=GRADIENT)
+    with classroom.owner.begin() as conn:
+        assert len(gradients.waiting_gradients(conn, run=classroom.run)) == 1
+
+
+def test_submit_after_cancel_says_so(classroom: Classroom) -> None:
+    alice = classroom.invite("alice")
+    classroom.open_units(1, planned_version=Version(0))
+    lease = claim(alice, join(alice))
+    with classroom.owner.begin() as conn:
+        units.cancel_overtaken(conn, run=classroom.run, version=Version(0), reason="version 1 is out")
+    with pytest.raises(LeaseLost, match="version 1 is out"), alice.begin() as conn:
+        ledger.submit(conn, lease=lease, submission=submission(), last_part=GRADIENT)
+
+
+def test_another_worker_of_the_same_person_may_not_submit(classroom: Classroom) -> None:
+    alice = classroom.invite("alice")
+    classroom.open_units(1)
+    lease = claim(alice, join(alice))
+    other = join(alice, "desktop")
+    stolen = dataclasses.replace(lease, worker=other.worker)
+    with pytest.raises(LeaseLost), alice.begin() as conn:
+        ledger.submit(conn, lease=stolen, submission=submission(), last_part=GRADIENT)
+
+
+def test_a_worker_holds_so_many_units_and_no_more(classroom: Classroom) -> None:
+    alice = classroom.invite("alice")
+    joined = join(alice)
+    classroom.open_units(joined.max_leases + 1)
+    for _ in range(joined.max_leases):
+        claim(alice, joined)
+    with pytest.raises(OverQuota):
+        claim(alice, joined)
+
+
+def test_a_unit_of_nobody_is_not_found(classroom: Classroom) -> None:
+    alice = classroom.invite("alice")
+    classroom.open_units(1)
+    lease = dataclasses.replace(claim(alice, join(alice)), unit=UnitId(10**6))
+    with pytest.raises(NotFound), alice.begin() as conn:
+        ledger.release(conn, lease=lease, reason="why not")
+
+
+def test_a_returned_unit_is_handed_out_before_fresh_ones(classroom: Classroom) -> None:
+    alice, bob = classroom.invite("alice"), classroom.invite("bob")
+    first, *_ = classroom.open_units(3)
+    lease = claim(alice, join(alice))
+    with alice.begin() as conn:
+        ledger.release(conn, lease=lease, reason="closing the lid")
+    assert claim(bob, join(bob)).unit == first
+
+
+def test_the_log_tells_who_held_a_unit_and_since_when(classroom: Classroom) -> None:
+    alice = classroom.invite("alice")
+    classroom.open_units(1)
+    lease = claim(alice, join(alice))
+    with alice.begin() as conn:
+        ledger.release(conn, lease=lease, reason="closing the lid")
+        (event,) = conn.execute(text("SELECT * FROM watch.events WHERE subject = 'unit'")).all()
+    assert (event.old_state, event.new_state, event.volunteer, event.reason) == (
+        "leased",
+        "open",
+        "alice",
+        "closing the lid",
+    )
+    assert event.since < event.at
