@@ -131,7 +131,7 @@ def invite(
     login = sql.Identifier(role)
     with binary_cursor(conn) as cursor:
         verifier = cursor.connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
-        make = sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {} CONNECTION LIMIT {}")
+        make = sql.SQL("{} ROLE {} LOGIN PASSWORD {} CONNECTION LIMIT {}")
         verb = sql.SQL("ALTER") if exists else sql.SQL("CREATE")
         cursor.execute(make.format(verb, login, sql.Literal(verifier.decode()), sql.Literal(connection_limit)))
         cursor.execute(sql.SQL("GRANT {} TO {}").format(_GROUP, login))
