@@ -213,6 +213,8 @@ def binary_cursor(connection: Connection) -> Iterator[psycopg.Cursor[Any]]:
         with driver.cursor(binary=True) as cursor:
             yield cursor
     except psycopg.Error as error:
+        if driver.closed:
+            connection.invalidate()
         ours = error_from(error)
         if ours is None:
             raise
@@ -271,8 +273,8 @@ class Notifications:
     def _listen(self) -> psycopg.Connection[Any]:
         # Detached: it lives as long as this object, and must not go back to a pool that thinks it is idle.
         pooled = self._engine.raw_connection()
-        pooled.detach()
         connection: psycopg.Connection[Any] = pooled.driver_connection  # type: ignore[assignment]
+        pooled.detach()
         try:
             connection.autocommit = True
             connection.execute(f"LISTEN {CHANNEL}")

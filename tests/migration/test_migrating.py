@@ -24,7 +24,8 @@ from tests.waiting import wait_until
 
 _SOMEBODY_WAITS = text("""
     SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-                    WHERE NOT l.granted AND a.application_name = 'barnraise second')""")
+                    WHERE NOT l.granted AND a.datname = current_database()
+                      AND a.application_name = 'barnraise second')""")
 
 
 @pytest.fixture
