@@ -105,7 +105,7 @@ runs = Table(
     CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$'", name="name_is_plain"),
     CheckConstraint(_one_of(RunState), name="state_is_known"),
     CheckConstraint("mode IN ('sync', 'async', 'local')", name="mode_is_known"),
-    CheckConstraint("state = 'created' OR started_at IS NOT NULL", name="started_has_a_time"),
+    CheckConstraint("state IN ('created', 'failed') OR started_at IS NOT NULL", name="started_has_a_time"),
     CheckConstraint("(state = 'finished') = (finished_at IS NOT NULL)", name="finished_has_a_time"),
     CheckConstraint("state IN ('created', 'failed') OR head_version IS NOT NULL", name="running_has_a_model"),
     CheckConstraint("head_version >= 0", name="head_version_counts_from_zero"),
@@ -299,6 +299,7 @@ gradients = Table(
     _small("codec", 40),
     _small("verdict", 1000),
     Index("ix_gradients_waiting", "run_id", "id", postgresql_where=text("state = 'submitted'")),
+    Index("ix_gradients_uploading", "run_id", postgresql_where=text("state = 'uploading'")),
     postgresql_with={"fillfactor": 80},
 )
 

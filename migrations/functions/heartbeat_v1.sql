@@ -23,7 +23,7 @@ BEGIN
     END IF;
     IF cardinality(p_units) > 0 THEN
         SELECT coalesce(array_agg(named.unit) FILTER (WHERE u.state IN ('leased', 'submitted', 'merged')), '{}'),
-               coalesce(array_agg(named.unit) FILTER (WHERE u.state IS NULL OR u.state IN ('returned', 'failed')), '{}'),
+               coalesce(array_agg(named.unit) FILTER (WHERE u.state IS NULL OR u.state IN ('open', 'failed')), '{}'),
                coalesce(array_agg(named.unit) FILTER (WHERE u.state = 'cancelled'), '{}')
           INTO v_held, v_lost, v_cancelled
           FROM unnest(p_units, p_attempts) AS named (unit, attempt)

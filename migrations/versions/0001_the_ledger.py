@@ -178,7 +178,9 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("mode IN ('sync', 'async', 'local')", name=op.f("ck_runs_mode_is_known")),
         sa.CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$'", name=op.f("ck_runs_name_is_plain")),
-        sa.CheckConstraint("state = 'created' OR started_at IS NOT NULL", name=op.f("ck_runs_started_has_a_time")),
+        sa.CheckConstraint(
+            "state IN ('created', 'failed') OR started_at IS NOT NULL", name=op.f("ck_runs_started_has_a_time")
+        ),
         sa.CheckConstraint(
             "state IN ('created', 'failed') OR head_version IS NOT NULL", name=op.f("ck_runs_running_has_a_model")
         ),
@@ -272,6 +274,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("unit_id", "attempt", name=op.f("uq_gradients_unit_id")),
         schema="ledger",
         postgresql_with={"fillfactor": 80},
+    )
+    op.create_index(
+        "ix_gradients_uploading",
+        "gradients",
+        ["run_id"],
+        unique=False,
+        schema="ledger",
+        postgresql_where=sa.text("state = 'uploading'"),
     )
     op.create_index(
         "ix_gradients_waiting",
