@@ -14,7 +14,8 @@ from contract.database import SCHEMA_REVISION, engine_for, revision_of
 from contract.errors import MissingRight, SchemaTooNew
 from coordinator.place import Place
 
-# Any login may make large objects and take advisory locks, as PostgreSQL comes. Nobody here needs either.
+# Any login may make large objects, take advisory locks and write to the log of changes, as PostgreSQL comes. Nobody
+# here needs any of it.
 _HARDENING = """
 DO $$
 DECLARE
@@ -23,7 +24,7 @@ BEGIN
     FOR v_function IN
         SELECT oid::regprocedure FROM pg_proc
          WHERE pronamespace = 'pg_catalog'::regnamespace
-           AND proname ~ '^(lo_|lowrite|loread|pg_(try_)?advisory_|pg_sleep)'
+           AND proname ~ '^(lo_|lowrite|loread|pg_(try_)?advisory_|pg_sleep|pg_logical_emit_message$)'
     LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', v_function);
     END LOOP;
@@ -82,7 +83,7 @@ def protect_database(connection: Connection) -> None:
 
 
 def harden(superuser: Connection) -> None:
-    """What only a superuser can take back from everybody: sleeping, advisory locks, large objects."""
+    """What only a superuser can take back from everybody: sleeping, advisory locks, large objects, bytes in the WAL."""
     superuser.execution_options(no_parameters=True).exec_driver_sql(_HARDENING)
     superuser.commit()
 
