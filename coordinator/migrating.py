@@ -33,6 +33,14 @@ END
 $$
 """
 
+# Nothing where nothing is left to take back: a REVOKE would wait for whoever holds the database's row.
+_OPEN_TO_ALL = text("""
+    SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database())
+     WHERE has_database_privilege('public', current_database(), 'CONNECT, TEMPORARY, CREATE')
+     UNION ALL
+    SELECT 'REVOKE ALL ON SCHEMA public FROM PUBLIC'
+      FROM pg_namespace WHERE nspname = 'public' AND has_schema_privilege('public', oid, 'USAGE, CREATE')""")
+
 _ASK_THE_PROVIDER = """this database user may not set up a ledger.
 Ask whoever runs the server to execute, as an administrator:
     ALTER ROLE "{user}" CREATEROLE;
@@ -77,9 +85,8 @@ def migrate_place(place: Place) -> Migrated:
 
 def protect_database(connection: Connection) -> None:
     """What PostgreSQL grants to everybody on a new database, taken back. A copy of a database needs it again."""
-    name = connection.execute(text("SELECT quote_ident(current_database())")).scalar_one()
-    connection.execute(text(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC"))
-    connection.execute(text("REVOKE ALL ON SCHEMA public FROM PUBLIC"))
+    for revoke in connection.execute(_OPEN_TO_ALL).scalars().all():
+        connection.exec_driver_sql(revoke)
 
 
 def harden(superuser: Connection) -> None:

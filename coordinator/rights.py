@@ -14,6 +14,10 @@ _RIGHTS = text("""
     SELECT current_setting('server_version') AS version, current_user AS name, current_database() AS database,
            rolsuper AS is_superuser, rolsuper OR rolcreaterole AS may_make_roles,
            pg_has_role(d.datdba, 'MEMBER') AS owns_database,
+           rolsuper OR (rolcreaterole AND current_setting('server_version_num')::integer < 160000)
+           OR NOT EXISTS (SELECT FROM pg_roles r
+                           WHERE r.rolname IN ('barnraise_volunteers', 'barnraise_observers')
+                             AND NOT pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION')) AS may_admit,
            has_function_privilege('public', 'lo_create(oid)', 'EXECUTE') AS anybody_makes_large_objects
       FROM pg_roles, pg_database d
      WHERE rolname = current_user AND d.datname = current_database()""")
@@ -35,6 +39,13 @@ def findings(place: Place) -> list[Finding]:
                 text=f"{row.name} may invite people"
                 if row.may_make_roles
                 else f'{row.name} may not make logins; ask for: ALTER ROLE "{row.name}" CREATEROLE;',
+            ),
+            Finding(
+                good=row.may_admit,
+                text=f"{row.name} may admit them to the volunteers"
+                if row.may_admit
+                else "another ledger on this server made the groups; ask for: "
+                f'GRANT barnraise_volunteers, barnraise_observers TO "{row.name}" WITH ADMIN OPTION;',
             ),
             Finding(
                 good=row.owns_database,

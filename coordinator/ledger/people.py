@@ -22,6 +22,7 @@ _GROUP: Final = sql.Identifier("barnraise_volunteers")
 
 _FIND = text("SELECT name, role_name, revoked_at FROM ledger.volunteers WHERE name = :name")
 _ROLE_EXISTS = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
+_MAY_CONNECT = text("SELECT has_database_privilege(:role, current_database(), 'CONNECT')")
 _DATABASE = text("SELECT current_database()")
 _ADD = text("""
     INSERT INTO ledger.volunteers (name, display_name, role_name, max_workers)
@@ -128,8 +129,9 @@ def invite(
         raise InvitationError(
             f"{name!r} cannot be a volunteer's name; use up to 40 small letters, digits, '.', '-' and '_'"
         )
-    role = role_name_for(conn.execute(_DATABASE).scalar_one(), name)
+    database = conn.execute(_DATABASE).scalar_one()
     known = conn.execute(_FIND, {"name": name}).one_or_none()
+    role = role_name_for(database, name) if known is None else str(known.role_name)
     if known is not None and known.revoked_at is None and not renew:
         raise InvitationError(f"{name} is invited already; `coordinator invite --renew {name}` makes a new password")
     exists = conn.execute(_ROLE_EXISTS, {"role": role}).scalar_one()
@@ -143,13 +145,14 @@ def invite(
         end_sessions(conn, role=role)
     with binary_cursor(conn) as cursor:
         verifier = cursor.connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
-        make = sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {} CONNECTION LIMIT {}")
+        # A new role is no superuser and makes no roles; that an old one is none, only superusers may say.
+        make = sql.SQL("{} ROLE {} LOGIN PASSWORD {} CONNECTION LIMIT {}")
         verb = sql.SQL("ALTER") if exists else sql.SQL("CREATE")
         cursor.execute(make.format(verb, login, sql.Literal(verifier.decode()), sql.Literal(connection_limit)))
-        # What the group may do comes by inheritance. Nobody needs to become the group, where that can be told apart.
+        # What a group may do comes by inheritance. Nobody needs to become the group, where that can be told apart.
         may_become = sql.SQL(" WITH SET FALSE" if cursor.connection.info.server_version >= 160000 else "")
-        cursor.execute(sql.SQL("GRANT {} TO {}{}").format(_GROUP, login, may_become))
-        cursor.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(_current(cursor), login))
+        for group in (_GROUP, _those_who_may_connect(conn, cursor, database)):
+            cursor.execute(sql.SQL("GRANT {} TO {}{}").format(group, login, may_become))
         # As a member the owner may see and end this person's sessions, without being a superuser.
         cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(login))
         limits = {
@@ -176,8 +179,8 @@ def shut_out(conn: Connection, *, name: str) -> str:
     with binary_cursor(conn) as cursor:
         login = sql.Identifier(known.role_name)
         cursor.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(login))
-        cursor.execute(sql.SQL("REVOKE {} FROM {}").format(_GROUP, login))
-        cursor.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM {}").format(_current(cursor), login))
+        for group in (_GROUP, _those_who_may_connect(conn, cursor, conn.execute(_DATABASE).scalar_one())):
+            cursor.execute(sql.SQL("REVOKE {} FROM {}").format(group, login))
     return str(known.role_name)
 
 
@@ -220,5 +223,17 @@ def end_session(conn: Connection, *, pid: int) -> bool:
     return bool(conn.execute(_END_SESSION, {"pid": pid}).scalar_one())
 
 
-def _current(cursor: psycopg.Cursor[Any]) -> sql.Identifier:
-    return sql.Identifier(cursor.connection.info.dbname)
+def _those_who_may_connect(conn: Connection, cursor: psycopg.Cursor[Any], database: str) -> sql.Identifier:
+    """A group of this database's own, made with the first invitation.
+
+    Not CONNECT to each login: that would write the database's row in the catalogue each time, and any volunteer can
+    hold that row with a GRANT that grants nothing. Not to the group of volunteers: that is the whole server's.
+    """
+    # In capitals, as no volunteer's name is.
+    name = role_name_for(database, "ALL")
+    group = sql.Identifier(name)
+    if not conn.execute(_ROLE_EXISTS, {"role": name}).scalar_one():
+        cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(group))
+    if not conn.execute(_MAY_CONNECT, {"role": name}).scalar_one():
+        cursor.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), group))
+    return group

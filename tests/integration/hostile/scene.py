@@ -52,12 +52,12 @@ def open_scene(database: Database) -> Iterator[Scene]:
         yield Scene(room=room, login=login, facts=facts, fingerprints=Fingerprints(superuser), session=session)
 
 
-def psql(database: Database, login: Login, *, autocommit: bool = True) -> psycopg.Connection:
+def psql(database: Database, login: Login, *, autocommit: bool = True, elsewhere: str | None = None) -> psycopg.Connection:
     """A session that no code of ours stands before. Without autocommit the first statement opens a transaction."""
     return psycopg.connect(
         host=database.server.host,
         port=database.server.port,
-        dbname=database.name,
+        dbname=elsewhere or database.name,
         user=login.role,
         password=login.password,
         autocommit=autocommit,
