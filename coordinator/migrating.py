@@ -35,7 +35,7 @@ $$
 
 # Nothing where nothing is left to take back: a REVOKE would wait for whoever holds the database's row.
 _OPEN_TO_ALL = text("""
-    SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database())
+    SELECT 'REVOKE ALL ON DATABASE ' || quote_ident(current_database()) || ' FROM PUBLIC'
      WHERE has_database_privilege('public', current_database(), 'CONNECT, TEMPORARY, CREATE')
      UNION ALL
     SELECT 'REVOKE ALL ON SCHEMA public FROM PUBLIC'

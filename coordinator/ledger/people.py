@@ -57,7 +57,7 @@ _ROSTER = text("""
       LEFT JOIN ledger.heartbeats h ON h.worker_id = w.id
      GROUP BY v.id ORDER BY v.name""")
 # In whatever database of the server: elsewhere they would hold connections and burn CPU just as well.
-# A slow network is no misbehaviour: while a statement waits for the volunteer's line (ClientWrite), ten times the limit.
+# A slow network is no misbehaviour: while a statement waits for the line (ClientWrite), ten times the limit.
 # The statement counts beside its transaction: a DO block that commits in a loop is never in one transaction for long.
 _OVERSTAYING = text("""
     SELECT s.pid, s.name, s.offence, s.seconds

@@ -71,7 +71,7 @@ _LOSSES = {
     "beyond all measure": "'{\"loss\": 1e400}'",
     "below all measure": "'{\"loss\": -1e31}'",
     "null": "'{\"loss\": null}'",
-    "a text": "'{\"loss\": \"small\"}'",
+    "a text": '\'{"loss": "small"}\'',
     "an object": "'{\"loss\": {}}'",
     "a list": "'[0.5]'",
     "of 10,000 names": "(SELECT jsonb_object_agg(n::text, n) FROM generate_series(1, 10000) n)",
@@ -92,8 +92,11 @@ CASES: tuple[Case, ...] = (
         for whose, worker in _WRONG_WORKERS.items()
     ),
     *(
-        refused(f"{function.name}: the neighbour's lease with all that is known of it",
-                function.call(worker="<their_worker>", **_lease("their")), NOT_FOUND)
+        refused(
+            f"{function.name}: the neighbour's lease with all that is known of it",
+            function.call(worker="<their_worker>", **_lease("their")),
+            NOT_FOUND,
+        )
         for function in _FENCED
     ),
     *(
@@ -101,13 +104,18 @@ CASES: tuple[Case, ...] = (
         for function in _FENCED
         for what, (changes, sqlstate) in _WRONG_LEASES.items()
     ),
-    *(
-        refused(f"{function.name}: a token that is none", function.call(token="'x'"), "22P02") for function in _FENCED
-    ),
+    *(refused(f"{function.name}: a token that is none", function.call(token="'x'"), "22P02") for function in _FENCED),
     *(
         refused(f"{function.name}: {argument} {kind}", function.call(**{argument: text}), BAD_ARGUMENT)
-        for function, argument in ((JOIN, "name"), (JOIN, "host"), (JOIN, "device"), (HEARTBEAT, "phase"),
-                                   (RELEASE, "reason"), (LEAVE, "reason"), (SUBMIT, "codec"))
+        for function, argument in (
+            (JOIN, "name"),
+            (JOIN, "host"),
+            (JOIN, "device"),
+            (HEARTBEAT, "phase"),
+            (RELEASE, "reason"),
+            (LEAVE, "reason"),
+            (SUBMIT, "codec"),
+        )
         for kind, text in _TEXTS.items()
     ),
     *(
@@ -115,16 +123,21 @@ CASES: tuple[Case, ...] = (
         for argument in ("capabilities", "software")
         for kind, value in _OBJECTS.items()
     ),
-    refused("join_v1: JSON deeper than the stack",
-            JOIN.call(software="(repeat('[', 1000000) || repeat(']', 1000000))::jsonb"), "54001"),
+    refused(
+        "join_v1: JSON deeper than the stack",
+        JOIN.call(software="(repeat('[', 1000000) || repeat(']', 1000000))::jsonb"),
+        "54001",
+    ),
     refused("join_v1: a run that is not", JOIN.call(run="'no such run'"), NOT_FOUND),
     refused("join_v1: a run's name of 1 MB", JOIN.call(run="repeat('x', 1000000)"), NOT_FOUND),
     refused("join_v1: a protocol of yesterday", JOIN.call(protocol="0"), "BR003"),
     refused("join_v1: a negative protocol", JOIN.call(protocol="-2147483648"), "BR003"),
     refused("join_v1: a protocol beyond integers", JOIN.call(protocol="10^10"), "42883"),
-    refused("heartbeat_v1: 100,000 units",
-            HEARTBEAT.call(units="array_fill(1::bigint, ARRAY[100000])", attempts="array_fill(1, ARRAY[100000])"),
-            BAD_ARGUMENT),
+    refused(
+        "heartbeat_v1: 100,000 units",
+        HEARTBEAT.call(units="array_fill(1::bigint, ARRAY[100000])", attempts="array_fill(1, ARRAY[100000])"),
+        BAD_ARGUMENT,
+    ),
     refused("heartbeat_v1: more attempts than units", HEARTBEAT.call(attempts="ARRAY[1, 2]"), BAD_ARGUMENT),
     refused("heartbeat_v1: units in a square", HEARTBEAT.call(units="ARRAY[[1]]", attempts="ARRAY[[1]]"), BAD_ARGUMENT),
     refused("heartbeat_v1: a unit NULL", HEARTBEAT.call(units="ARRAY[NULL::bigint]"), BAD_ARGUMENT),
@@ -135,8 +148,11 @@ CASES: tuple[Case, ...] = (
         for value in ("-1", "'NaN'", "'Infinity'", "1e13")
     ),
     refused("upload_part_v1: 17 MB", UPLOAD_PART.call(content="convert_to(repeat('x', 17825792), 'UTF8')"), OVER_QUOTA),
-    refused("upload_part_v1: a byte more than a part holds",
-            UPLOAD_PART.call(content="convert_to(repeat('x', 4194305), 'UTF8')"), OVER_QUOTA),
+    refused(
+        "upload_part_v1: a byte more than a part holds",
+        UPLOAD_PART.call(content="convert_to(repeat('x', 4194305), 'UTF8')"),
+        OVER_QUOTA,
+    ),
     refused("upload_part_v1: nothing", UPLOAD_PART.call(content="''"), BAD_ARGUMENT),
     refused("upload_part_v1: part 10^9", UPLOAD_PART.call(part="1000000000"), BAD_ARGUMENT),
     refused("upload_part_v1: part -1", UPLOAD_PART.call(part="-1"), BAD_ARGUMENT),
@@ -153,13 +169,20 @@ CASES: tuple[Case, ...] = (
         refused(f"submit_v1: {count} bytes", SUBMIT.call(num_bytes=count), BAD_ARGUMENT)
         for count in ("-1", "0", "<num_bytes> - 1", "<num_bytes> + 1", "9223372036854775807")
     ),
-    refused("submit_v1: a last part of 17 MB",
-            SUBMIT.call(last_part="convert_to(repeat('x', 17825792), 'UTF8')"), OVER_QUOTA),
+    refused(
+        "submit_v1: a last part of 17 MB",
+        SUBMIT.call(last_part="convert_to(repeat('x', 17825792), 'UTF8')"),
+        OVER_QUOTA,
+    ),
     refused("submit_v1: a last part that leaves a gap", SUBMIT.call(num_parts="3", last_part="'x'"), BAD_ARGUMENT),
     refused("submit_v1: a last part not counted", SUBMIT.call(num_parts="2", last_part="'x'"), BAD_ARGUMENT),
     refused("submit_v1: an empty last part", SUBMIT.call(last_part="''"), BAD_ARGUMENT),
     *(
-        refused(f"submit_v1: a sha256 of {size} bytes", SUBMIT.call(sha256=f"decode(repeat('ab', {size}), 'hex')"), BAD_ARGUMENT)
+        refused(
+            f"submit_v1: a sha256 of {size} bytes",
+            SUBMIT.call(sha256=f"decode(repeat('ab', {size}), 'hex')"),
+            BAD_ARGUMENT,
+        )
         for size in (0, 31, 33, 1000000)
     ),
     *(refused(f"submit_v1: losses {kind}", SUBMIT.call(losses=value), BAD_ARGUMENT) for kind, value in _LOSSES.items()),
@@ -174,6 +197,10 @@ CASES: tuple[Case, ...] = (
     without_effect("fetch_part_v1: NULL as part", FETCH_PART.call(part="NULL")),
     without_effect("fetch_part_v1: a part that is not", FETCH_PART.call(part="-1")),
     refused("a second statement in a text", JOIN.call(run="'x''; DROP SCHEMA ledger CASCADE; --'"), NOT_FOUND),
-    refused("functions of another path", f"SET search_path = pg_temp, public; {CLAIM.call(worker='<their_worker>')}", NOT_FOUND),
+    refused(
+        "functions of another path",
+        f"SET search_path = pg_temp, public; {CLAIM.call(worker='<their_worker>')}",
+        NOT_FOUND,
+    ),
     refused("writes where none are allowed", f"BEGIN READ ONLY; {UPLOAD_PART.call(**FENCE)}", "25006"),
-)  # fmt: skip
+)

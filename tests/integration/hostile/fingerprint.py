@@ -26,7 +26,7 @@ _CATALOGUE_ROW = "t.ctid::text || t.xmin::text"
 _LEDGER_ROW = "t::text"
 # A GRANT that grants nothing writes the same row once more, so here the content counts.
 _WRITTEN_ANEW: Mapping[str, str] = {
-    "pg_class": "row(oid, relname, relnamespace, relowner, relkind, relacl, reloptions, relhasrules, relhastriggers)::text",
+    "pg_class": "row(oid, relname, relnamespace, relowner, relkind, relacl, reloptions, relhasrules)::text",
     "pg_attribute": "row(attrelid, attname, attnum, attacl)::text",
     "pg_proc": "row(oid, proname, pronamespace, proowner, prosecdef, proacl, proconfig, prosrc)::text",
     "pg_namespace": "t::text",

@@ -52,7 +52,9 @@ def open_scene(database: Database) -> Iterator[Scene]:
         yield Scene(room=room, login=login, facts=facts, fingerprints=Fingerprints(superuser), session=session)
 
 
-def psql(database: Database, login: Login, *, autocommit: bool = True, elsewhere: str | None = None) -> psycopg.Connection:
+def psql(
+    database: Database, login: Login, *, autocommit: bool = True, elsewhere: str | None = None
+) -> psycopg.Connection:
     """A session that no code of ours stands before. Without autocommit the first statement opens a transaction."""
     return psycopg.connect(
         host=database.server.host,
@@ -128,5 +130,6 @@ def _surroundings(room: Classroom, superuser: psycopg.Connection) -> dict[str, o
         "owner": database.owner.role,
         "superuser": superuser.info.user,
         "me": database.role_name("alice"),
+        "everybody": database.role_name("ALL"),
         "them": database.role_name("bob"),
     }

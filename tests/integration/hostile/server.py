@@ -31,8 +31,14 @@ DEFINITIONS: tuple[Case, ...] = (
     refused("create temporary table", "CREATE TEMP TABLE hole (x int)"),
     refused("select into a temporary table", "SELECT 1 AS x INTO TEMP hole"),
     refused("create temporary view", "CREATE TEMP VIEW hole AS SELECT 1"),
-    refused("replace a function", "CREATE OR REPLACE FUNCTION volunteer.claim_v1(p_worker bigint) RETURNS int LANGUAGE sql AS 'SELECT 1'"),
-    refused("overload a function", "CREATE FUNCTION volunteer.claim_v1(p_worker text) RETURNS int LANGUAGE sql AS 'SELECT 1'"),
+    refused(
+        "replace a function",
+        "CREATE OR REPLACE FUNCTION volunteer.claim_v1(p_worker bigint) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    ),
+    refused(
+        "overload a function",
+        "CREATE FUNCTION volunteer.claim_v1(p_worker text) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    ),
     refused("loosen a function", "ALTER FUNCTION volunteer.claim_v1(bigint) RESET search_path"),
     refused("invoker's function", "ALTER FUNCTION volunteer.claim_v1(bigint) SECURITY INVOKER"),
     refused("drop a function", "DROP FUNCTION volunteer.claim_v1(bigint)"),
@@ -43,11 +49,16 @@ DEFINITIONS: tuple[Case, ...] = (
     refused("drop public", "DROP SCHEMA public"),
     refused("comment on a view", "COMMENT ON VIEW watch.units IS 'ha'"),
     refused("comment on a function", "COMMENT ON FUNCTION volunteer.claim_v1(bigint) IS 'ha'"),
-    refused("comment on the database", 'COMMENT ON DATABASE "<database>" IS \'ha\''),
+    refused("comment on the database", "COMMENT ON DATABASE \"<database>\" IS 'ha'"),
     refused("create cast", "CREATE CAST (text AS int) WITH INOUT", NO_RIGHT, "42P17", "42710"),
-    refused("create event trigger", "CREATE EVENT TRIGGER hole ON ddl_command_end EXECUTE FUNCTION f()", NO_RIGHT, "42883"),
+    refused(
+        "create event trigger", "CREATE EVENT TRIGGER hole ON ddl_command_end EXECUTE FUNCTION f()", NO_RIGHT, "42883"
+    ),
     refused("create publication", "CREATE PUBLICATION hole"),
-    refused("create subscription", "CREATE SUBSCRIPTION hole CONNECTION 'host=127.0.0.1' PUBLICATION p WITH (connect = false)"),
+    refused(
+        "create subscription",
+        "CREATE SUBSCRIPTION hole CONNECTION 'host=127.0.0.1' PUBLICATION p WITH (connect = false)",
+    ),
     refused("create database", "CREATE DATABASE hole"),
     refused("create tablespace", "CREATE TABLESPACE hole LOCATION '/tmp'"),
     refused("create language", "CREATE LANGUAGE plperl", *NO_EXTENSION, "42704"),
@@ -62,7 +73,7 @@ DEFINITIONS: tuple[Case, ...] = (
     refused("load a library", "LOAD 'plpgsql'"),
     refused("C function", "CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE c AS '/tmp/x.so', 'f'"),
     refused("event trigger of the session", "SET session_replication_role = replica"),
-)  # fmt: skip
+)
 
 ROLES: tuple[Case, ...] = (
     *(refused(f"set role {name}", f'SET ROLE "{role}"') for name, role in _OTHERS.items()),
@@ -72,17 +83,32 @@ ROLES: tuple[Case, ...] = (
     ),
     *(
         refused(f"give myself {right}", f'ALTER ROLE "<me>" {right}')
-        for right in ("SUPERUSER", "CREATEROLE", "CREATEDB", "REPLICATION", "BYPASSRLS", "CONNECTION LIMIT 1000",
-                      "VALID UNTIL 'infinity'")
+        for right in (
+            "SUPERUSER",
+            "CREATEROLE",
+            "CREATEDB",
+            "REPLICATION",
+            "BYPASSRLS",
+            "CONNECTION LIMIT 1000",
+            "VALID UNTIL 'infinity'",
+        )
     ),
     refused("rename myself", 'ALTER ROLE "<me>" RENAME TO "<them>x"', NO_RIGHT, "0A000"),
     *(refused(f"password of {name}", f"ALTER ROLE \"{role}\" PASSWORD 'mine'") for name, role in _OTHERS.items()),
-    *(refused(f"settings of {name}", f'ALTER ROLE "{role}" SET statement_timeout = 1') for name, role in _OTHERS.items()),
+    *(
+        refused(f"settings of {name}", f'ALTER ROLE "{role}" SET statement_timeout = 1')
+        for name, role in _OTHERS.items()
+    ),
     *(refused(f"be a member of {name}", f'GRANT "{role}" TO "<me>"') for name, role in _OTHERS.items()),
     *(
         refused(f"be a member of {role}", f'GRANT {role} TO "<me>"')
-        for role in ("pg_read_all_data", "pg_read_server_files", "pg_execute_server_program", "pg_signal_backend",
-                     "barnraise_observers")
+        for role in (
+            "pg_read_all_data",
+            "pg_read_server_files",
+            "pg_execute_server_program",
+            "pg_signal_backend",
+            "barnraise_observers",
+        )
     ),
     refused("become the group", "SET ROLE barnraise_volunteers", oldest=16),
     refused("admit to the group", 'GRANT barnraise_volunteers TO "<them>"'),
@@ -91,26 +117,36 @@ ROLES: tuple[Case, ...] = (
     refused("drop neighbour", 'DROP ROLE "<them>"'),
     refused("drop group", "DROP ROLE barnraise_volunteers"),
     refused("settings of all", "ALTER ROLE ALL SET statement_timeout = 1"),
-    refused("comment on myself", 'COMMENT ON ROLE "<me>" IS \'ha\''),
+    refused("comment on myself", "COMMENT ON ROLE \"<me>\" IS 'ha'"),
     refused("own what others own", 'REASSIGN OWNED BY "<owner>" TO "<me>"'),
     refused("drop what others own", 'DROP OWNED BY "<owner>" CASCADE'),
     refused("drop what a neighbour has", 'DROP OWNED BY "<them>"'),
-    refused("rights of what the owner makes", 'ALTER DEFAULT PRIVILEGES FOR ROLE "<owner>" GRANT ALL ON TABLES TO PUBLIC'),
+    refused(
+        "rights of what the owner makes", 'ALTER DEFAULT PRIVILEGES FOR ROLE "<owner>" GRANT ALL ON TABLES TO PUBLIC'
+    ),
     refused("grant a table", "GRANT SELECT ON ledger.work_units TO PUBLIC"),
     refused("grant all tables", "GRANT SELECT ON ALL TABLES IN SCHEMA ledger TO PUBLIC"),
     refused("grant a schema", "GRANT USAGE ON SCHEMA ledger TO PUBLIC"),
     refused("grant an internal function", "GRANT EXECUTE ON FUNCTION ledger.caller_v1() TO PUBLIC"),
     refused("grant a parameter", "GRANT SET ON PARAMETER temp_file_limit TO PUBLIC", oldest=15),
     without_effect("drop what the group has", "DROP OWNED BY barnraise_volunteers CASCADE"),
+    refused("let a stranger connect", 'GRANT "<everybody>" TO "<them>"'),
+    refused("keep a neighbour out", 'REVOKE "<everybody>" FROM "<them>"'),
+    refused("become everybody", 'SET ROLE "<everybody>"', oldest=16),
+    without_effect("drop what everybody has", 'DROP OWNED BY "<everybody>" CASCADE'),
+    without_effect("keep everybody out", 'REVOKE CONNECT ON DATABASE "<database>" FROM "<everybody>"'),
     without_effect("drop what I have", "DROP OWNED BY CURRENT_USER CASCADE"),
-    without_effect("take a function from the group", "REVOKE EXECUTE ON FUNCTION volunteer.claim_v1(bigint) FROM barnraise_volunteers"),
+    without_effect(
+        "take a function from the group",
+        "REVOKE EXECUTE ON FUNCTION volunteer.claim_v1(bigint) FROM barnraise_volunteers",
+    ),
     without_effect("give a function to all", "GRANT EXECUTE ON FUNCTION volunteer.claim_v1(bigint) TO PUBLIC"),
     without_effect("give a view to all", "GRANT SELECT ON watch.units TO PUBLIC"),
     without_effect("give a view to all for writing", "GRANT INSERT ON watch.units TO PUBLIC"),
     without_effect("give a schema to all", "GRANT USAGE ON SCHEMA volunteer TO PUBLIC"),
     without_effect("give the database to all", 'GRANT CONNECT, TEMPORARY ON DATABASE "<database>" TO PUBLIC'),
     without_effect("give what the group owns to me", 'REASSIGN OWNED BY barnraise_volunteers TO "<me>"'),
-)  # fmt: skip
+)
 
 THE_SERVER: tuple[Case, ...] = (
     refused("program", "COPY (SELECT 1) TO PROGRAM 'id'"),
@@ -127,19 +163,43 @@ THE_SERVER: tuple[Case, ...] = (
     refused("where the log is", "SELECT pg_current_logfile()"),
     *(
         refused(f"read {name}", f"SELECT * FROM pg_catalog.{name}")
-        for name in ("pg_authid", "pg_shadow", "pg_user_mapping", "pg_statistic", "pg_largeobject", "pg_hba_file_rules",
-                     "pg_file_settings", "pg_config", "pg_backend_memory_contexts", "pg_shmem_allocations")
+        for name in (
+            "pg_authid",
+            "pg_shadow",
+            "pg_user_mapping",
+            "pg_statistic",
+            "pg_largeobject",
+            "pg_hba_file_rules",
+            "pg_file_settings",
+            "pg_config",
+            "pg_backend_memory_contexts",
+            "pg_shmem_allocations",
+        )
     ),
     refused("read pg_subscription", "SELECT subconninfo FROM pg_subscription"),
     *(
         refused(f"large objects: {call}", f"SELECT {call}")
-        for call in ("lo_create(0)", "lo_creat(-1)", "lo_from_bytea(0, 'x')", "lo_import('/etc/passwd')", "lo_unlink(1)",
-                     "lo_open(1, 131072)", "lo_put(1, 0, 'x')", "lo_get(1)", "lo_export(1, '/tmp/hole')")
+        for call in (
+            "lo_create(0)",
+            "lo_creat(-1)",
+            "lo_from_bytea(0, 'x')",
+            "lo_import('/etc/passwd')",
+            "lo_unlink(1)",
+            "lo_open(1, 131072)",
+            "lo_put(1, 0, 'x')",
+            "lo_get(1)",
+            "lo_export(1, '/tmp/hole')",
+        )
     ),
     *(
         refused(f"advisory lock: {call}", f"SELECT {call}")
-        for call in ("pg_advisory_lock(1)", "pg_try_advisory_lock(1)", "pg_advisory_xact_lock(1, 2)",
-                     "pg_advisory_lock_shared(1)", "pg_try_advisory_xact_lock_shared(1)")
+        for call in (
+            "pg_advisory_lock(1)",
+            "pg_try_advisory_lock(1)",
+            "pg_advisory_xact_lock(1, 2)",
+            "pg_advisory_lock_shared(1)",
+            "pg_try_advisory_xact_lock_shared(1)",
+        )
     ),
     *(
         refused(f"sleep: {call}", f"SELECT {call}")
@@ -167,7 +227,7 @@ THE_SERVER: tuple[Case, ...] = (
     refused("switch the WAL", "SELECT pg_switch_wal()"),
     refused("memory contexts", "SELECT pg_log_backend_memory_contexts(<owner_pid>)"),
     refused("prepare a transaction", "BEGIN; PREPARE TRANSACTION 'hole'", "55000"),
-    refused("security label", 'SECURITY LABEL ON ROLE "<me>" IS \'x\'', "22023", NO_RIGHT),
+    refused("security label", "SECURITY LABEL ON ROLE \"<me>\" IS 'x'", "22023", NO_RIGHT),
     refused("unlimited files", "SET temp_file_limit = -1"),
     refused("silent log", "SET log_min_messages = panic"),
     refused("log of all statements", "SET log_statement = 'all'"),
@@ -182,6 +242,6 @@ THE_SERVER: tuple[Case, ...] = (
     without_effect("notify", "NOTIFY barnraise, 'lies'"),
     without_effect("no limit of time", "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0"),
     without_effect("DO block", "DO 'BEGIN PERFORM 1; END'"),
-)  # fmt: skip
+)
 
 CASES: tuple[Case, ...] = (*DEFINITIONS, *ROLES, *THE_SERVER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from coordinator.tables import metadata
 from tests.integration.hostile.case import NO_RIGHT, Case, refused
 
-_TABLES = sorted(table.name for table in metadata.tables.values()) + ["schema_version"]
+_TABLES = [*sorted(table.name for table in metadata.tables.values()), "schema_version"]
 _ON_EACH_TABLE = {
     "select": "SELECT * FROM ledger.{table}",
     "count": "SELECT count(*) FROM ledger.{table}",
@@ -74,7 +74,9 @@ CASES: tuple[Case, ...] = (
     ),
     *(refused(f"call ledger.{name}", statement) for name, statement in _INTERNAL_CALLS.items()),
     refused("token through the view", "SELECT lease_token FROM watch.units", "42703"),
-    refused("token through the view's table", "SELECT u.lease_token FROM watch.units v JOIN ledger.work_units u USING (id)"),
+    refused(
+        "token through the view's table", "SELECT u.lease_token FROM watch.units v JOIN ledger.work_units u USING (id)"
+    ),
     refused("password through the view", "SELECT password FROM watch.workers", "42703"),
     refused("insert into a type", "SELECT NULL::ledger.work_units"),
     refused("foreign key into the ledger", "CREATE TABLE pg_temp.t (id bigint REFERENCES ledger.work_units)"),
@@ -89,11 +91,13 @@ CASES: tuple[Case, ...] = (
     refused("next number of the queue", "SELECT nextval(<sequence>::regclass)"),
     refused("numbers of the queue turned back", "SELECT setval(<sequence>::regclass, 1)"),
     refused("present number of the queue", "SELECT currval(<sequence>::regclass)", NO_RIGHT, "55000"),
-    refused("merge into the queue",
-            "MERGE INTO ledger.work_units u USING watch.units w ON u.id = w.unit WHEN MATCHED THEN DELETE",
-            oldest=15),
+    refused(
+        "merge into the queue",
+        "MERGE INTO ledger.work_units u USING watch.units w ON u.id = w.unit WHEN MATCHED THEN DELETE",
+        oldest=15,
+    ),
     refused("cursor over the queue", "DECLARE c CURSOR WITH HOLD FOR SELECT * FROM ledger.work_units"),
     refused("prepared read of the queue", "PREPARE p AS SELECT * FROM ledger.work_units"),
     refused("read the queue in a DO block", "DO 'BEGIN PERFORM 1 FROM ledger.work_units; END'"),
     refused("explain a write", "EXPLAIN ANALYZE DELETE FROM ledger.work_units"),
-)  # fmt: skip
+)
