@@ -17,7 +17,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/coordinator demo
+	$(BIN)/python -m tests.acceptance.walkthrough
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

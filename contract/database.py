@@ -169,7 +169,7 @@ def error_from(error: BaseException) -> BarnraiseError | None:
             hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
             return refusal(f"{error.diag.message_primary}{hint}")
         known = _BY_SQLSTATE.get(error.sqlstate)
-        return _with_words(known, words) if known else None
+        return _with_words(known, error.diag.message_primary or words) if known else None
     if isinstance(error, psycopg.OperationalError):
         kind = next((kind for phrase, kind in _BY_WORDS if phrase in words), DatabaseUnreachable)
         return _with_words(kind, words)
@@ -177,12 +177,17 @@ def error_from(error: BaseException) -> BarnraiseError | None:
 
 
 def _with_words(kind: type[DatabaseError], words: str) -> DatabaseError:
-    """The last line is the one that names the cause when several addresses were tried."""
-    said = words.splitlines()[-1].strip() if words else "no reason given"
+    lines = [line.strip() for line in words.splitlines()]
+    # Of several addresses tried the last one's failure is told; libpq's own advice follows it on a line of its own.
+    causes = [line for line in lines if "failed:" in line or "FATAL:" in line or "ERROR:" in line]
+    said = (causes or lines or ["nothing more"])[-1].removeprefix("connection failed: ")
     return kind(f"{kind()} (the database said: {said})")
 
 
 def _raise_ours(context: ExceptionContext) -> None:
+    if context.is_pre_ping:
+        # The pool only asks whether a connection still lives, and opens another where it does not.
+        return
     ours = error_from(context.original_exception)
     if ours is not None:
         raise ours from context.original_exception

@@ -79,7 +79,7 @@ class LoginRefused(DatabaseError):
 
 
 class MissingRight(DatabaseError):
-    """The database user may not do this; the instructor can see what is missing with `coordinator check`."""
+    """The database user may not do this; `coordinator check --connect` tells an instructor what to ask for."""
 
 
 class ServerTooOld(DatabaseError):

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import alembic.command
 import alembic.config
-import psycopg.errors
-import sqlalchemy.exc
 from sqlalchemy import Connection, Engine, text
 
 import migrations
-from contract.database import SCHEMA_REVISION, revision_of
+from contract.database import SCHEMA_REVISION, engine_for, revision_of
 from contract.errors import MissingRight, SchemaTooNew
+from coordinator.place import Place
 
 # Any login may make large objects and take advisory locks, as PostgreSQL comes. Nobody here needs either.
 _HARDENING = """
@@ -59,11 +58,20 @@ def migrate(engine: Engine) -> Migrated:
             _upgrade(connection)
             protect_database(connection)
             connection.commit()
-        except sqlalchemy.exc.ProgrammingError as error:
-            if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
-                raise MissingRight(_what_to_ask(engine, error.orig)) from error
-            raise
+        except MissingRight as error:
+            raise MissingRight(_what_to_ask(engine, error)) from error
         return Migrated(before=before, after=SCHEMA_REVISION)
+
+
+def migrate_place(place: Place) -> Migrated:
+    """Of an embedded server the administrator's login is known, and takes back what only an administrator can."""
+    done = migrate(place.engine)
+    if place.superuser is not None:
+        engine = engine_for(place.superuser, application="coordinator")
+        with engine.connect() as superuser:
+            harden(superuser)
+        engine.dispose()
+    return done
 
 
 def protect_database(connection: Connection) -> None:
@@ -88,6 +96,4 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _what_to_ask(engine: Engine, reason: BaseException) -> str:
-    return _ASK_THE_PROVIDER.format(
-        user=engine.url.username, database=engine.url.database, reason=str(reason).splitlines()[0]
-    )
+    return _ASK_THE_PROVIDER.format(user=engine.url.username, database=engine.url.database, reason=reason)

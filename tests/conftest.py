@@ -30,9 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(stack.close)
         try:
             server = stack.enter_context(open_server(os.environ))
+            session = begin_session(server)
         except NoServerError as error:
             raise pytest.UsageError(str(error)) from None
-        session = begin_session(server)
         stack.callback(end_session, server, session)
         config.stash[SERVER] = server
         config.stash[SESSION] = session

@@ -118,8 +118,7 @@ def invite(
     """Makes the login, or opens a revoked one again. The password reaches the server only as a SCRAM verifier."""
     if not PLAIN_NAME.fullmatch(name):
         raise InvitationError(
-            f"{name!r} cannot be a volunteer's name; use up to 40 small letters, digits, '.', '-' and '_', "
-            "and --display-name for the rest"
+            f"{name!r} cannot be a volunteer's name; use up to 40 small letters, digits, '.', '-' and '_'"
         )
     role = role_name_for(conn.execute(_DATABASE).scalar_one(), name)
     known = conn.execute(_FIND, {"name": name}).one_or_none()
@@ -132,7 +131,7 @@ def invite(
     login = sql.Identifier(role)
     with binary_cursor(conn) as cursor:
         verifier = cursor.connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
-        make = sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {} CONNECTION LIMIT {}")
+        make = sql.SQL("{} ROLE {} LOGIN PASSWORD {} CONNECTION LIMIT {}")
         verb = sql.SQL("ALTER") if exists else sql.SQL("CREATE")
         cursor.execute(make.format(verb, login, sql.Literal(verifier.decode()), sql.Literal(connection_limit)))
         cursor.execute(sql.SQL("GRANT {} TO {}").format(_GROUP, login))

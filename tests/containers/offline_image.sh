@@ -21,7 +21,7 @@ if docker image inspect "$image" >/dev/null 2>&1; then
   exit
 fi
 
-command -v debootstrap >/dev/null || apt-get -qq install -y --no-install-recommends debootstrap </dev/null >&2
+command -v debootstrap >/dev/null || apt-get -qq install -y --no-install-recommends debootstrap </dev/null >/dev/null
 root=$(mktemp -d /var/tmp/barnraise-image.XXXXXX)
 log=$(mktemp)
 trap 'rm -rf --one-file-system "$root" "$log"' EXIT

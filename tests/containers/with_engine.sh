@@ -15,7 +15,7 @@ if ! answers; then
   if ! command -v dockerd >/dev/null; then
     command -v apt-get >/dev/null || give_up 'no Docker engine answers, and there is no apt-get to install one'
     export DEBIAN_FRONTEND=noninteractive
-    { apt-get -qq update && apt-get -qq install -y --no-install-recommends docker.io; } </dev/null >&2 ||
+    { apt-get -qq update && apt-get -qq install -y --no-install-recommends docker.io; } </dev/null >/dev/null ||
       give_up 'apt-get cannot install docker.io'
   fi
   # A setting left over for some other engine would hide ours.

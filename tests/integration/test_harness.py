@@ -135,7 +135,7 @@ def test_an_embedded_server_ends_with_the_process_that_asked_for_it() -> None:
     ("environment", "complaint"),
     [
         ({"TEST_BACKEND": "sqlite"}, "it may be url, container, embedded"),
-        ({"TEST_BACKEND": "url", "TEST_DATABASE_URL": ""}, "needs TEST_DATABASE_URL"),
+        ({"TEST_BACKEND": "url"}, "needs TEST_DATABASE_URL"),
         (
             {"TEST_DATABASE_URL": "postgresql://nobody:x@127.0.0.1:1/x"},
             "TEST_DATABASE_URL (127.0.0.1:1) does not answer",
@@ -144,7 +144,7 @@ def test_an_embedded_server_ends_with_the_process_that_asked_for_it() -> None:
     ],
 )
 def test_a_server_that_cannot_be_had_is_one_clear_line(environment: dict[str, str], complaint: str) -> None:
-    done = _pytest("tests/integration", "-k", "nothing", environment={"TEST_BACKEND": "", **environment})
+    done = _pytest("tests/integration", "-k", "nothing", environment=environment)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
@@ -152,7 +152,7 @@ def test_a_server_that_cannot_be_had_is_one_clear_line(environment: dict[str, st
 
 def test_the_header_names_server_and_backend(server: Server) -> None:
     url = server.admin.render_as_string(hide_password=False)
-    done = _pytest("tests/integration", "-k", "nothing", environment={"TEST_DATABASE_URL": url, "TEST_BACKEND": "url"})
+    done = _pytest("tests/integration", "-k", "nothing", environment={"TEST_DATABASE_URL": url})
     assert f"PostgreSQL: {server.version}, TEST_DATABASE_URL ({server.host}:{server.port})" in done.stdout
 
 
@@ -165,7 +165,7 @@ def _pytest(*arguments: str, environment: dict[str, str]) -> subprocess.Complete
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
         cwd=ROOT,
-        env=os.environ | environment,
+        env={name: value for name, value in os.environ.items() if not name.startswith("TEST_")} | environment,
         capture_output=True,
         text=True,
         check=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import itertools
 import secrets
@@ -12,7 +13,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL
 
-from tests.servers.server import Login, Server, connect
+from tests.servers.server import Login, NoServerError, Server, connect
 from tests.servers.template import GROUPS
 
 
@@ -43,13 +44,14 @@ class TestSession:
 
     prefix: str
     owner: Login
+    groups_found: tuple[str, ...] = ()
 
 
 def begin_session(server: Server) -> TestSession:
     """The owner has what a managed service gives: CREATEROLE and CREATEDB, never superuser."""
     prefix = f"t_{secrets.token_hex(2)}"
     owner = Login(role=f"{prefix}_owner", password=secrets.token_urlsafe(16))
-    with connect(server.admin) as admin:
+    with connect(server.admin) as admin, admin.transaction():
         admin.execute(
             sql.SQL("CREATE ROLE {} LOGIN CREATEROLE CREATEDB PASSWORD {}").format(
                 sql.Identifier(owner.role), sql.Literal(owner.password)
@@ -57,23 +59,39 @@ def begin_session(server: Server) -> TestSession:
         )
         if not server.admin_is_superuser:
             admin.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(owner.role)))
-        # An earlier run on this server may have made them, and only their maker may admit people to them.
-        for (group,) in admin.execute(
-            "SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", [list(GROUPS)]
-        ).fetchall():
-            grant = sql.SQL("GRANT {} TO {} WITH ADMIN OPTION")
-            admin.execute(grant.format(sql.Identifier(group), sql.Identifier(owner.role)))
-    return TestSession(prefix=prefix, owner=owner)
+        groups_found = _groups(admin)
+        for group in groups_found:
+            # From PostgreSQL 16 on only their maker may admit people to them, and that was somebody else.
+            grant = sql.SQL("GRANT {} TO {} WITH ADMIN OPTION").format(
+                sql.Identifier(group), sql.Identifier(owner.role)
+            )
+            try:
+                admin.execute(grant)
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise NoServerError(
+                    f"{server.backend} has a role {group} that {server.admin.username} does not administer ({error})"
+                ) from None
+    return TestSession(prefix=prefix, owner=owner, groups_found=groups_found)
 
 
 def end_session(server: Server, session: TestSession) -> None:
     if server.disposable:
         return
+    prefix = session.prefix + "_"
     with connect(server.admin) as admin:
-        rows = admin.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [session.prefix + "_"])
-        for (database,) in rows.fetchall():
+        rows = admin.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", [prefix]).fetchall()
+        for (database,) in rows:
             _drop(admin, server, database)
-        _drop_roles(admin, session.prefix + "_")
+        for group in set(_groups(admin)).difference(session.groups_found):
+            # Another run on the same server may be using them by now.
+            with contextlib.suppress(psycopg.errors.DependentObjectsStillExist):
+                admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(group)))
+        _drop_roles(admin, prefix)
+
+
+def _groups(admin: psycopg.Connection) -> tuple[str, ...]:
+    rows = admin.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", [list(GROUPS)]).fetchall()
+    return tuple(name for (name,) in rows)
 
 
 class Workshop:
@@ -109,6 +127,16 @@ class Workshop:
 
     def drop(self, database: Database) -> None:
         _drop(self._admin, self.server, database.name)
+
+    def make_role(self, database: Database, name: str, *, owns_database: bool = False) -> Login:
+        """A login without any right of the server's own."""
+        login = Login(role=database.role_name(name), password=secrets.token_urlsafe(16))
+        role = sql.Identifier(login.role)
+        self._admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(login.password)))
+        if owns_database:
+            statement = sql.SQL("ALTER DATABASE {} OWNER TO {}")
+            self._admin.execute(statement.format(sql.Identifier(database.name), role))
+        return login
 
     def template(self, migrate: Callable[[URL], object]) -> str:
         """The migrated database that all others are copied from: built by whichever process comes first."""

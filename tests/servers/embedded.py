@@ -128,10 +128,19 @@ class Postgres:
             self._run("initdb", "--version")
         except PermissionError:
             # A clone in root's own home is closed to that user.
-            copy = self.home / "postgresql"
-            shutil.copytree(self.binaries.parent, copy, symlinks=True)
-            self.binaries = copy / self.binaries.name
+            self._copy_binaries()
             self._run("initdb", "--version")
+
+    def _copy_binaries(self) -> None:
+        installation = self.binaries.parent
+        package = installation.parent
+        copy = self.home / package.name / installation.name
+        shutil.copytree(installation, copy, symlinks=True)
+        # A wheel keeps foreign libraries in a folder beside the package, and finds them by the way that leads there.
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, self.home / libraries.name)
+        self.binaries = copy / self.binaries.name
 
     def _own(self, path: Path) -> None:
         if self.as_user and sys.platform != "win32":

@@ -1,0 +1,74 @@
+"""What the coordinator's database user may do, and what it lacks."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sqlalchemy import text
+
+from contract.database import check_schema
+from contract.errors import DatabaseError
+from coordinator.place import Place
+
+_RIGHTS = text("""
+    SELECT current_setting('server_version') AS version, current_user AS name, current_database() AS database,
+           rolsuper AS is_superuser, rolsuper OR rolcreaterole AS may_make_roles,
+           pg_has_role(d.datdba, 'MEMBER') AS owns_database,
+           rolsuper OR (rolcreaterole AND current_setting('server_version_num')::integer < 160000)
+           OR NOT EXISTS (SELECT FROM pg_roles r
+                           WHERE r.rolname IN ('barnraise_volunteers', 'barnraise_observers')
+                             AND NOT pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION')) AS may_admit,
+           has_function_privilege('public', 'lo_create(oid)', 'EXECUTE') AS anybody_makes_large_objects
+      FROM pg_roles, pg_database d
+     WHERE rolname = current_user AND d.datname = current_database()""")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    good: bool
+    text: str
+
+
+def findings(place: Place) -> list[Finding]:
+    with place.engine.connect() as conn:
+        row = conn.execute(_RIGHTS).one()
+        found = [
+            Finding(good=True, text=f"PostgreSQL {row.version}, database {row.database}, user {row.name}"),
+            Finding(
+                good=row.may_make_roles,
+                text=f"{row.name} may invite people"
+                if row.may_make_roles
+                else f'{row.name} may not make logins; ask for: ALTER ROLE "{row.name}" CREATEROLE;',
+            ),
+            Finding(
+                good=row.may_admit,
+                text=f"{row.name} may admit them to the volunteers"
+                if row.may_admit
+                else "another ledger on this server made the groups; ask for: "
+                f'GRANT barnraise_volunteers, barnraise_observers TO "{row.name}" WITH ADMIN OPTION;',
+            ),
+            Finding(
+                good=row.owns_database,
+                text=f"{row.name} owns the database"
+                if row.owns_database
+                else f'{row.name} does not own it; ask for: ALTER DATABASE "{row.database}" OWNER TO "{row.name}";',
+            ),
+        ]
+        if row.is_superuser:
+            found.append(
+                Finding(good=True, text="note: a superuser; volunteers' functions run as it, a plain role is safer")
+            )
+        if row.anybody_makes_large_objects:
+            found.append(
+                Finding(
+                    good=True,
+                    text="note: any login may make large objects and take advisory locks here; only an administrator "
+                    "can take that back (docs/reference/sql-functions.md says how)",
+                )
+            )
+        try:
+            check_schema(conn)
+            found.append(Finding(good=True, text="the ledger's schema is this release's"))
+        except DatabaseError as error:
+            found.append(Finding(good=False, text=str(error)))
+    return found

@@ -1,0 +1,71 @@
+"""Writes a first configuration from a few answers, and explains the choices it made."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from pathlib import Path
+
+from contract.config import Config, render_template
+from contract.errors import ConfigError
+from coordinator.class_size import num_gradients_for
+
+_USUAL_PORT = 5432
+_PORTS_TO_TRY = 50
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    class_size: int
+    host: str | None = None
+    database_url: str | None = None
+
+
+def write_config(file: Path, answers: Answers, *, force: bool) -> str:
+    """Answers with what was chosen, and why."""
+    if file.exists() and not force:
+        raise ConfigError(["it exists already; edit it, or replace it with --force"], str(file))
+    num_gradients = num_gradients_for(answers.class_size)
+    config = Config()
+    if answers.database_url is None:
+        host = answers.host or "127.0.0.1"
+        changes: dict[str, object] = {"host": host, "port": _free_port(host)}
+        where = f"a private PostgreSQL at {host} port {changes['port']}"
+    else:
+        changes = {"embedded": False, "url": answers.database_url}
+        where = "your PostgreSQL; its address is in the environment variable DATABASE_URL, not in the file"
+    config = config.model_copy(
+        update={
+            "database": type(config.database).model_validate({**_plain(config.database), **changes}),
+            "training": config.training.model_copy(update={"num_workunits_per_update": num_gradients}),
+        }
+    )
+    try:
+        file.write_text(render_template(config), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError([f"it cannot be written: {error.strerror}"], str(file)) from error
+    return "\n".join(
+        [
+            f"wrote {file}",
+            f"  database: {where}",
+            f"  training.num_workunits_per_update: {num_gradients} for {answers.class_size} computers"
+            + (", so that no update waits for the slowest laptop" if num_gradients < answers.class_size else ""),
+            f"next: coordinator migrate --config {file}, then coordinator invite --config {file} NAME...",
+        ]
+    )
+
+
+def _plain(section: object) -> dict[str, object]:
+    return {name: getattr(section, name) for name in type(section).model_fields}  # type: ignore[attr-defined]
+
+
+def _free_port(host: str) -> int:
+    """5432 where it is free; many computers have a PostgreSQL of their own on it."""
+    for port in range(_USUAL_PORT, _USUAL_PORT + _PORTS_TO_TRY):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    return _USUAL_PORT

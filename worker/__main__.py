@@ -1,0 +1,3 @@
+from worker.cli import run
+
+run()
