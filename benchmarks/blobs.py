@@ -11,8 +11,10 @@ import dataclasses
 import hashlib
 import secrets
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -20,10 +22,13 @@ from sqlalchemy import Connection
 
 from benchmarks.server import BenchLedger, BenchServer, bench_ledger, quiet_server
 from benchmarks.table import Row, print_rows
+from benchmarks.tls_front import measure_front
 from contract.ids import Version, WorkerId
+from coordinator.embedded import EmbeddedSettings, ensure_running, stop
+from coordinator.embedded.sockets import listen
 from coordinator.ledger import gradients, runs
 from worker import ledger as volunteer
-from worker.ledger import Submission
+from worker.ledger import Lease, Submission
 
 PART_BYTES: Final = 4 << 20
 MEGABYTES: Final = (1, 4, 25, 100)
@@ -65,10 +70,16 @@ class Volunteer:
         self.connection = connection
         self.worker = WorkerId(bench.workers.start)
         self.version = Version(0)
+        self._leases: list[Lease] = []
+
+    def prepare(self, number: int) -> None:
+        """Claims so many units, one for each worker: the claim is no part of the upload."""
+        self.bench.open_units(number)
+        claims = (volunteer.claim(self.connection, worker=WorkerId(worker)) for worker in self.bench.workers[:number])
+        self._leases = [lease for lease in claims if lease is not None]
 
     def upload(self, parts: Sequence[bytes], submission: Submission) -> None:
-        lease = volunteer.claim(self.connection, worker=self.worker)
-        assert lease is not None
+        lease = self._leases.pop()
         for number, part in enumerate(parts[:-1]):
             volunteer.upload_part(self.connection, lease=lease, part=number, content=part)
         volunteer.submit(self.connection, lease=lease, submission=submission, last_part=parts[-1])
@@ -97,27 +108,37 @@ class Bench:
         parts = _parts(megabytes)
         submission = _submission(parts)
         repeats = max(1, BYTES_PER_MEASUREMENT // sum(map(len, parts)))
-        self.ours.bench.open_units(repeats * (self.pairs + 1))
-        up = self._pairs(lambda: self.ours.upload(parts, submission), lambda: self.bare.upload(parts), repeats)
+
+        def ours(times: int) -> float:
+            self.ours.prepare(times)
+            return _seconds(lambda: self.ours.upload(parts, submission), times)
+
+        up = self._pairs(ours, lambda times: _seconds(lambda: self.bare.upload(parts), times), repeats)
         self.ours.publish(parts)
-        down = self._pairs(lambda: self.ours.download(parts), lambda: self.bare.download(parts), repeats)
+        down = self._pairs(
+            lambda times: _seconds(lambda: self.ours.download(parts), times),
+            lambda times: _seconds(lambda: self.bare.download(parts), times),
+            repeats,
+        )
         self._forget()
         return [
             _row(f"upload {megabytes} MB", up, megabytes * repeats),
             _row(f"download {megabytes} MB", down, megabytes * repeats),
         ]
 
-    def _pairs(self, ours: Callable[[], None], bare: Callable[[], None], repeats: int) -> list[tuple[float, float]]:
+    def _pairs(
+        self, ours: Callable[[int], float], bare: Callable[[int], float], repeats: int
+    ) -> list[tuple[float, float]]:
         """Seconds of both, each first in every other pair: after a commit of 32 MB the disk is busy for a while. The
         first pair only warms up."""
         measured = []
         for number in range(self.pairs + 1):
             if number % 2:
-                one = _seconds(ours, repeats)
-                other = _seconds(bare, repeats)
+                one = ours(repeats)
+                other = bare(repeats)
             else:
-                other = _seconds(bare, repeats)
-                one = _seconds(ours, repeats)
+                other = bare(repeats)
+                one = ours(repeats)
             measured.append((one, other))
         return measured[1:]
 
@@ -179,11 +200,39 @@ def _open_bench(server: BenchServer, pairs: int) -> Iterator[Bench]:
     url = server.url("bare").set(drivername="postgresql").render_as_string(hide_password=False)
     with (
         psycopg.connect(url, autocommit=True) as bare,
-        bench_ledger(server) as ledger,
+        bench_ledger(server, num_workers=BYTES_PER_MEASUREMENT >> 20) as ledger,
         ledger.volunteer() as engine,
         engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
     ):
         yield Bench(ours=Volunteer(ledger, connection), bare=Bare(bare), pairs=pairs)
+
+
+def _front_rows(pairs: int) -> list[Row]:
+    """The embedded server's TLS front against plain loopback; temporary rows in memory, so no disk takes part."""
+    with tempfile.TemporaryDirectory(prefix="barnraise-front-") as folder:
+        Path(folder).chmod(0o755)
+        settings = EmbeddedSettings(state_directory=Path(folder) / "state", host="0.0.0.0", port=_free_port())  # noqa: S104
+        server = ensure_running(settings)
+        try:
+            plain, front = measure_front(server, megabytes=64, repeats=pairs)
+        finally:
+            stop(settings)
+    rates = {"up": (front.up, plain.up), "down": (front.down, plain.down)}
+    return [
+        Row(
+            question=f"64 MB {way} through the TLS front",
+            measured=f"{through:,.0f} MB/s",
+            against=f"plain loopback {past:,.0f} MB/s",
+            ratio=through / past,
+        )
+        for way, (through, past) in rates.items()
+    ]
+
+
+def _free_port() -> int:
+    (listener,) = listen("127.0.0.1", 0)
+    with listener:
+        return int(listener.getsockname()[1])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -195,6 +244,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with quiet_server() as server, _open_bench(server, 2 if given.quick else given.pairs) as bench:
         for megabytes in MEGABYTES[:2] if given.quick else MEGABYTES:
             rows += bench.rows(megabytes)
+    if not given.quick:
+        rows += _front_rows(given.pairs)
     print_rows(
         "Blobs",
         rows,
