@@ -247,7 +247,7 @@ work_units = Table(
     _moment("created_at", default_now=True),
     _moment("finished_at"),
     Index("ix_work_units_open", "run_id", "position", postgresql_where=text("state = 'open'")),
-    Index("ix_work_units_leased", "run_id", "worker_id", postgresql_where=text("state = 'leased'")),
+    Index("ix_work_units_leased", "worker_id", postgresql_where=text("state = 'leased'")),
     postgresql_with={
         "fillfactor": 70,
         # Dead tuples, not depth, slow a queue down: vacuum early and without pausing.

@@ -356,7 +356,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_work_units_leased",
         "work_units",
-        ["run_id", "worker_id"],
+        ["worker_id"],
         unique=False,
         schema="ledger",
         postgresql_where=sa.text("state = 'leased'"),
