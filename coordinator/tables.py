@@ -165,7 +165,7 @@ workers = Table(
     _small("left_reason", 1000),
     CheckConstraint("length(capabilities::text) <= 8192", name="capabilities_is_small"),
     CheckConstraint("length(software::text) <= 8192", name="software_is_small"),
-    Index("ix_workers_present", "volunteer_id", postgresql_where=text("left_at IS NULL")),
+    Index("ix_workers_joined", "volunteer_id", "joined_at"),
 )
 
 # A table of its own, so that a sign of life never touches a row of the queue; fillfactor 50 keeps updates HOT.
@@ -247,7 +247,7 @@ work_units = Table(
     _moment("created_at", default_now=True),
     _moment("finished_at"),
     Index("ix_work_units_open", "run_id", "position", postgresql_where=text("state = 'open'")),
-    Index("ix_work_units_leased", "run_id", "worker_id", postgresql_where=text("state = 'leased'")),
+    Index("ix_work_units_leased", "worker_id", postgresql_where=text("state = 'leased'")),
     postgresql_with={
         "fillfactor": 70,
         # Dead tuples, not depth, slow a queue down: vacuum early and without pausing.

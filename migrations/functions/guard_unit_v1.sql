@@ -9,6 +9,11 @@ BEGIN
     IF NEW.state = 'leased' THEN
         v_fits := NEW.lease_expires_at > NEW.leased_at AND NEW.lease_token IS NOT NULL AND NEW.finished_at IS NULL
                   AND NEW.worker_id + NEW.base_version IS NOT NULL AND NEW.attempt > 0;
+        IF v_fits AND OLD.state = 'open' AND NEW.num_failures BETWEEN 0 AND NEW.attempt THEN
+            -- A claim, in as few conditions as may be. The log tells of it when the lease ends, with its beginning:
+            -- half the lines, and a claim that writes no second row.
+            RETURN NEW;
+        END IF;
     ELSIF NEW.lease_expires_at IS NOT NULL OR NEW.lease_token IS NOT NULL THEN
         v_fits := false;
     ELSIF NEW.state = 'open' THEN
@@ -30,10 +35,6 @@ BEGIN
             RAISE EXCEPTION USING ERRCODE = 'check_violation', TABLE = 'work_units',
                 MESSAGE = format('a unit is born open, unclaimed and with samples, not like this: %s', to_jsonb(NEW));
         END IF;
-        RETURN NEW;
-    END IF;
-    IF OLD.state = 'open' AND NEW.state = 'leased' THEN
-        -- Told in the log when the lease ends, with its beginning: half the lines, and a claim that writes no second row.
         RETURN NEW;
     END IF;
     IF NEW.state = OLD.state AND NEW.lease_token IS NOT DISTINCT FROM OLD.lease_token AND OLD.finished_at IS NULL THEN

@@ -11,6 +11,9 @@ BEGIN
     SELECT * INTO v_caller FROM ledger.authorise_v1(p_worker);
     PERFORM ledger.hold_unit_v1(v_caller.run_id, p_worker, p_unit, p_attempt, p_token);
     PERFORM ledger.require_text_v1('reason', p_reason, 1000);
+    IF p_failed IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'BR006', MESSAGE = 'a release says whether the unit failed';
+    END IF;
     UPDATE ledger.work_units u
        SET num_failures = u.num_failures + CASE WHEN p_failed THEN 1 ELSE 0 END
      WHERE u.id = p_unit

@@ -356,7 +356,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_work_units_leased",
         "work_units",
-        ["run_id", "worker_id"],
+        ["worker_id"],
         unique=False,
         schema="ledger",
         postgresql_where=sa.text("state = 'leased'"),
@@ -398,12 +398,11 @@ def upgrade() -> None:
         schema="ledger",
     )
     op.create_index(
-        "ix_workers_present",
+        "ix_workers_joined",
         "workers",
-        ["volunteer_id"],
+        ["volunteer_id", "joined_at"],
         unique=False,
         schema="ledger",
-        postgresql_where=sa.text("left_at IS NULL"),
     )
     op.create_table(
         "gradient_blobs",
