@@ -31,6 +31,7 @@ class Unit:
     is_outlasted: bool = False
     # One per attempt that uploaded anything.
     gradients: dict[int, GradientState] = dataclasses.field(default_factory=dict)
+    uploaders: dict[int, WorkerId] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -98,7 +99,7 @@ class Model:
         unit = self._seen(lease.unit, worker)
         if self.holds(worker, lease):
             return None
-        is_theirs = lease.worker == worker
+        is_theirs = unit.uploaders.get(lease.attempt) == worker
         submitted = {GradientState.SUBMITTED, GradientState.MERGED, GradientState.REJECTED}
         return AlreadySubmitted if is_theirs and unit.gradients.get(lease.attempt) in submitted else LeaseLost
 
@@ -108,11 +109,14 @@ class Model:
         return (unit.state, unit.worker, unit.attempt, unit.token) == fence
 
     def upload(self, worker: WorkerId, lease: Lease) -> None:
-        self._write(worker, lease.unit).gradients[lease.attempt] = GradientState.UPLOADING
+        unit = self._write(worker, lease.unit)
+        unit.gradients[lease.attempt] = GradientState.UPLOADING
+        unit.uploaders[lease.attempt] = worker
 
     def submit(self, worker: WorkerId, lease: Lease) -> None:
         unit = self._write(worker, lease.unit)
         unit.gradients[lease.attempt] = GradientState.SUBMITTED
+        unit.uploaders[lease.attempt] = worker
         unit.state = UnitState.SUBMITTED
 
     def release(self, worker: WorkerId, lease: Lease, *, failed: bool) -> None:
