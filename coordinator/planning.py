@@ -38,6 +38,15 @@ class Pool:
     def units_per_epoch(self) -> int:
         return -(-self._num_samples // self._unit_samples)
 
+    @property
+    def is_empty(self) -> bool:
+        """All epochs are handed out; what is lost now will come back to it."""
+        range_ = self._next()
+        if range_ is None:
+            return True
+        self.put_back([range_])
+        return False
+
     def take(self, count: int) -> list[Range]:
         """The next ranges; fewer when the last epoch ends, none when it is over."""
         taken: list[Range] = []

@@ -1,17 +1,16 @@
-"""Runs, their versions, and who leads them."""
+"""Runs, and who leads them."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from contract.database import CHANNEL, binary_cursor
+from contract.database import CHANNEL
 from contract.errors import NotFound
 from contract.ids import RunId, Version
 from contract.states import RunState
@@ -25,19 +24,15 @@ _CREATE = text("""
             :heartbeat_seconds, :max_retries, :max_leases_per_worker, :max_part_bytes, :max_gradient_bytes)
     RETURNING id""")
 _FIND = text("SELECT id, name, state, head_version, lease_seconds FROM ledger.runs WHERE name = :name")
+_READ = text("""
+    SELECT id, name, state, mode, workload, workload_options, data, training, seed, head_version
+      FROM ledger.runs WHERE name = :name""")
 _SET_STATE = text("""
     UPDATE ledger.runs
        SET state = :state, state_reason = :reason,
            started_at = CASE WHEN :state = 'running' THEN coalesce(started_at, now()) ELSE started_at END,
            finished_at = CASE WHEN :state = 'finished' THEN now() END
      WHERE id = :run AND state <> :state""")
-_ADD_VERSION = text("""
-    INSERT INTO ledger.model_versions (run_id, number, parent, sha256, num_bytes, manifest, optimizer_step)
-    VALUES (:run, :number, :parent, :sha256, :num_bytes, CAST(:manifest AS jsonb), :optimizer_step)""")
-_ADD_PART = """
-    INSERT INTO ledger.model_parts (run_id, version, kind, part, sha256, content)
-    VALUES (%b, %b, 'weights', %b::integer, %b, %b)"""
-_SET_HEAD = text("UPDATE ledger.runs SET head_version = :version WHERE id = :run")
 # From the beginning each time: whatever came back below the floor is found within a second.
 _RAISE_FLOOR = text("""
     UPDATE ledger.runs r SET claim_floor = f.floor
@@ -88,12 +83,18 @@ class RunRecord:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class NewVersion:
-    number: Version
-    parent: Version | None
-    manifest: Mapping[str, Any]
-    optimizer_step: int
-    parts: Sequence[bytes]
+class WholeRun:
+    """All that decides a run, and where it stands."""
+
+    run: RunId
+    state: RunState
+    mode: str
+    workload: str
+    workload_options: Mapping[str, Any]
+    data: Mapping[str, Any]
+    training: Mapping[str, Any]
+    seed: int
+    head_version: Version
 
 
 def create_run(conn: Connection, new: NewRun) -> RunId:
@@ -116,34 +117,25 @@ def find_run(conn: Connection, *, name: str) -> RunRecord:
     )
 
 
+def read_run(conn: Connection, *, name: str) -> WholeRun:
+    row = conn.execute(_READ, {"name": name}).one()
+    return WholeRun(
+        run=RunId(row.id),
+        state=RunState(row.state),
+        mode=row.mode,
+        workload=row.workload,
+        workload_options=row.workload_options,
+        data=row.data,
+        training=row.training,
+        seed=row.seed,
+        head_version=Version(row.head_version),
+    )
+
+
 def set_run_state(conn: Connection, *, run: RunId, state: RunState, reason: str | None = None) -> None:
     """Volunteers hear of it at once. A run that has the state already keeps it."""
     conn.execute(_SET_STATE, {"run": run, "state": state, "reason": reason})
     conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": f"run {run} {state}"})
-
-
-def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> None:
-    """A version, its parts, and the head that points to it."""
-    digest = hashlib.sha256()
-    for part in new.parts:
-        digest.update(part)
-    conn.execute(
-        _ADD_VERSION,
-        {
-            "run": run,
-            "number": new.number,
-            "parent": new.parent,
-            "sha256": digest.digest(),
-            "num_bytes": sum(len(part) for part in new.parts),
-            "manifest": json.dumps(new.manifest),
-            "optimizer_step": new.optimizer_step,
-        },
-    )
-    with binary_cursor(conn) as cursor:
-        for number, part in enumerate(new.parts):
-            cursor.execute(_ADD_PART, (run, new.number, number, hashlib.sha256(part).digest(), part))
-    conn.execute(_SET_HEAD, {"run": run, "version": new.number})
-    conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": f"head {run} {new.number}"})
 
 
 def raise_claim_floor(conn: Connection, *, run: RunId) -> None:
