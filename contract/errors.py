@@ -29,7 +29,8 @@
     |   |-- NoServerBinaries
     |   |-- OtherMajorVersion
     |   `-- AddressInUse
-    `-- InvitationError                 exit 7    an invitation cannot be made, read or taken back
+    |-- InvitationError                 exit 7    an invitation cannot be made, read or taken back
+    `-- DataError                       exit 8    the data to learn from cannot be had
 
 The docstring is the default message: one line that says what is wrong and what to do. Data travels in attributes.
 """
@@ -202,6 +203,20 @@ class InvitationError(BarnraiseError):
     """The invitation cannot be made, read or taken back."""
 
     exit_code = 7
+
+
+class DataError(BarnraiseError):
+    """The data to learn from cannot be had or read; the message says which, where it was looked for, and what to do."""
+
+    exit_code = 8
+
+    def __init__(self, source: str, problem: str, advice: str, *, looked_in: Sequence[str] = ()) -> None:
+        self.source = source
+        self.problem = problem
+        self.advice = advice
+        self.looked_in = tuple(looked_in)
+        where = f" (looked in {', '.join(self.looked_in)})" if self.looked_in else ""
+        super().__init__(f"data source {source}: {problem}{where}; {advice}")
 
 
 def all_errors(root: type[BarnraiseError] = BarnraiseError) -> Iterator[type[BarnraiseError]]:
