@@ -249,8 +249,8 @@ class Notifications:
                 pooled = self._engine.raw_connection()
             except DatabaseError:
                 return None
-            pooled.detach()
             connection: psycopg.Connection[Any] = pooled.driver_connection  # type: ignore[assignment]
+            pooled.detach()
             connection.autocommit = True
             connection.execute(f"LISTEN {CHANNEL}")
             self._connection = connection

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
 from sqlalchemy import Connection
 
-from contract.config import Config, resolve_path
+from contract.config import Config, Section, resolve_path
 from contract.database import Notifications
-from contract.errors import ConfigError, DataError
+from contract.errors import ConfigError
 from contract.sources import SOURCES
 from contract.states import RunState
 from contract.workloads import WORKLOADS
@@ -95,7 +96,8 @@ class Start:
 
     def _new_run(self) -> runs.NewRun:
         config, training = self.config, self.config.training
-        options = {**_model_options(config), **config.model.options}
+        named = set(type(config.model).model_fields) - {"name", "options"}
+        options = {**_changed(config.model, sorted(named)), **config.model.options}
         workload = WORKLOADS.build(config.model.name, options)
         source = SOURCES.build(config.data.name, config.data.options)
         path = resolve_path(config.data.path, config_file=self.config_file) if config.data.path else None
@@ -129,9 +131,7 @@ class Start:
                 "rule_options": dict(config.aggregation.options),
                 "codec": config.compression.codec,
                 "codec_options": dict(config.compression.options),
-                "hyperparameters": {
-                    name: getattr(training, name) for name in training.model_fields_set if name in _HYPERPARAMETERS
-                },
+                "hyperparameters": _changed(training, _HYPERPARAMETERS),
             },
             seed=config.run.seed,
             num_gradients_per_update=training.num_workunits_per_update,
@@ -148,9 +148,8 @@ class Start:
 _HYPERPARAMETERS = ("learning_rate_g", "learning_rate_d", "beta1", "beta2")
 
 
-def _model_options(config: Config) -> dict[str, object]:
-    """The keys of `model` that have a name of their own, where somebody wrote them down."""
-    return {name: getattr(config.model, name) for name in config.model.model_fields_set if name not in ("name", "options")}
-
-
-__all__ = ["DataError", "Start"]
+def _changed(section: Section, names: Iterable[str]) -> dict[str, object]:
+    """What somebody set to something else than the default, which is a GAN's; each workload has defaults of its own."""
+    fields = type(section).model_fields
+    values = {name: getattr(section, name) for name in names}
+    return {name: value for name, value in values.items() if value != fields[name].default}

@@ -139,9 +139,7 @@ class Ahead:
         return content
 
     def _samples(self, lease: Lease) -> Batch:
-        unit = Unit(
-            epoch=lease.epoch, first_sample=lease.first_sample, num_samples=lease.num_samples, seed=lease.seed
-        )
+        unit = Unit(epoch=lease.epoch, first_sample=lease.first_sample, num_samples=lease.num_samples, seed=lease.seed)
         return unit.samples(self._dataset, run_seed=self._here.joined.seed)
 
 

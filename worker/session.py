@@ -10,16 +10,16 @@ import time
 from pathlib import Path
 
 import torch
+from sqlalchemy import Engine
 
-import contract
 from contract.compressors import CODECS
 from contract.config import Config
-from contract.database import check_schema, make_engine, user_directory
+from contract.database import make_engine, user_directory
 from contract.errors import BarnraiseError, DataError, UpgradeRequired
 from contract.sources import SOURCES
 from contract.sources.base import Dataset
 from contract.states import RunState
-from contract.tensors import Manifest, unpack
+from contract.tensors import unpack
 from contract.workloads import WORKLOADS
 from contract.workloads.base import OpenModel, Workload
 from worker import ledger
@@ -136,7 +136,7 @@ class Session:
         except BarnraiseError as error:
             self.reporter.trouble(f"could not say goodbye: {str(error).splitlines()[0]}")
 
-    def _join(self, engine) -> Joined:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def _join(self, engine: Engine) -> Joined:
         with engine.begin() as conn:
             return ledger.join(
                 conn,
@@ -163,8 +163,10 @@ class Session:
         )  # fmt: skip
         if dataset.fingerprint != joined.data["fingerprint"]:
             raise DataError(
-                f"your data {source.name} is not the run's (fingerprint {dataset.fingerprint[:12]}, the run's is "
-                f"{joined.data['fingerprint'][:12]}); get the same files, or set data.path to them"
+                source.name,
+                f"this computer's data is not the run's: here it is {dataset.description}, "
+                f"fingerprint {dataset.fingerprint[:12]}, the run's is {joined.data['fingerprint'][:12]}",
+                "get the files that the instructor has, and set data.path to them",
             )
         self.reporter.joined(joined, workload, dataset, self.device)
         return workload, dataset

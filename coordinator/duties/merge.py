@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from contract.compressors import CODECS, open_blob
 from contract.errors import BlobError, ConfigError, DatabaseError
-from contract.ids import Version
+from contract.ids import UnitId, Version
 from coordinator.admission import Admitted, Refused, admit
 from coordinator.blobs import GradientBytes
 from coordinator.ledger import gradients, units, versions
@@ -133,9 +133,7 @@ class Merge:
             parts=living.weights_parts(),
         )
         versions.publish_version(conn, run=living.run, new=new)
-        versions.add_parts(
-            conn, run=living.run, version=version, kind="optimizer", parts=living.optimizer_parts()
-        )
+        versions.add_parts(conn, run=living.run, version=version, kind="optimizer", parts=living.optimizer_parts())
         gradients.mark_merged(conn, run=living.run, version=version, gradients=ids, weights=shares)
         if living.mode == "sync":
             cancelled = units.cancel_overtaken(
@@ -154,7 +152,7 @@ class Merge:
         versions.record_aggregation(conn, run=living.run, version=version, aggregation=aggregation)
         versions.record_metrics(conn, run=living.run, version=version, metrics=mean_losses(merged))
 
-    def _return_ranges(self, conn: Connection, lost: Sequence[units.UnitId]) -> None:
+    def _return_ranges(self, conn: Connection, lost: Sequence[UnitId]) -> None:
         ranges = units.ranges_of(conn, units=lost)
         self.living.pool.put_back(Range(epoch=epoch, first=first, num=num) for epoch, first, num in ranges)
 

@@ -117,8 +117,10 @@ def find_run(conn: Connection, *, name: str) -> RunRecord:
     )
 
 
-def read_run(conn: Connection, *, name: str) -> WholeRun:
-    row = conn.execute(_READ, {"name": name}).one()
+def find_whole_run(conn: Connection, *, name: str) -> WholeRun | None:
+    row = conn.execute(_READ, {"name": name}).one_or_none()
+    if row is None:
+        return None
     return WholeRun(
         run=RunId(row.id),
         state=RunState(row.state),
@@ -130,6 +132,13 @@ def read_run(conn: Connection, *, name: str) -> WholeRun:
         seed=row.seed,
         head_version=Version(row.head_version),
     )
+
+
+def read_run(conn: Connection, *, name: str) -> WholeRun:
+    found = find_whole_run(conn, name=name)
+    if found is None:
+        raise NotFound(f"there is no run named {name!r} in this ledger; `coordinator start` makes it")
+    return found
 
 
 def set_run_state(conn: Connection, *, run: RunId, state: RunState, reason: str | None = None) -> None:

@@ -48,7 +48,8 @@ _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 class NewVersion:
     number: Version
     parent: Version | None
-    manifest: Mapping[str, Any]
+    # As JSON text.
+    manifest: str
     optimizer_step: int
     parts: Sequence[Part]
 
@@ -83,7 +84,7 @@ def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> None:
             "parent": new.parent,
             "sha256": digest_of(new.parts),
             "num_bytes": sum(len(part) for part in new.parts),
-            "manifest": json.dumps(new.manifest),
+            "manifest": new.manifest,
             "optimizer_step": new.optimizer_step,
         },
     )

@@ -95,7 +95,9 @@ def _open_run(owner: Engine) -> RunId:
     )  # fmt: skip
     with owner.begin() as conn:
         run = runs.create_run(conn, new)
-        weights = versions.NewVersion(number=Version(0), parent=None, manifest={}, optimizer_step=0, parts=[b"weights"])
+        weights = versions.NewVersion(
+            number=Version(0), parent=None, manifest="{}", optimizer_step=0, parts=[b"weights"]
+        )
         versions.publish_version(conn, run=run, new=weights)
         runs.set_run_state(conn, run=run, state=RunState.RUNNING)
         work = [units.NewUnit(epoch=0, first_sample=320 * n, num_samples=320, seed=n) for n in range(2)]

@@ -85,7 +85,7 @@ def open_classroom(database: Database) -> Iterator[Classroom]:
     owner = engine_for(database.url(), application="test")
     with owner.begin() as conn:
         run = runs.create_run(conn, new_run())
-        first = versions.NewVersion(number=Version(0), parent=None, manifest={}, optimizer_step=0, parts=[b"weights"])
+        first = versions.NewVersion(number=Version(0), parent=None, manifest="{}", optimizer_step=0, parts=[b"weights"])
         versions.publish_version(conn, run=run, new=first)
         runs.set_run_state(conn, run=run, state=RunState.RUNNING)
     with contextlib.ExitStack() as engines:
