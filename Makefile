@@ -1,6 +1,8 @@
 # `make test` on a fresh clone needs Python 3.11+, git and make; every target creates what it needs.
 PYTHON ?= python3
 VENV := .venv
+# Of benchmarks.space: half a second each.
+ROUNDS ?= 2000
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
@@ -39,6 +41,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks.queue
 	$(BIN)/python -m benchmarks.blobs
+	$(BIN)/python -m benchmarks.space --rounds $(ROUNDS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

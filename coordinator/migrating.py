@@ -14,7 +14,8 @@ from contract.database import SCHEMA_REVISION, engine_for, revision_of
 from contract.errors import MissingRight, SchemaTooNew
 from coordinator.place import Place
 
-# Any login may make large objects and take advisory locks, as PostgreSQL comes. Nobody here needs either.
+# Any login may make large objects, take advisory locks and write to the log of changes, as PostgreSQL comes. Nobody
+# here needs any of it.
 _HARDENING = """
 DO $$
 DECLARE
@@ -23,7 +24,7 @@ BEGIN
     FOR v_function IN
         SELECT oid::regprocedure FROM pg_proc
          WHERE pronamespace = 'pg_catalog'::regnamespace
-           AND proname ~ '^(lo_|lowrite|loread|pg_(try_)?advisory_|pg_sleep)'
+           AND proname ~ '^(lo_|lowrite|loread|pg_(try_)?advisory_|pg_sleep|pg_logical_emit_message$)'
     LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', v_function);
     END LOOP;
@@ -31,6 +32,14 @@ BEGIN
 END
 $$
 """
+
+# Nothing where nothing is left to take back: a REVOKE would wait for whoever holds the database's row.
+_OPEN_TO_ALL = text("""
+    SELECT 'REVOKE ALL ON DATABASE ' || quote_ident(current_database()) || ' FROM PUBLIC'
+     WHERE has_database_privilege('public', current_database(), 'CONNECT, TEMPORARY, CREATE')
+     UNION ALL
+    SELECT 'REVOKE ALL ON SCHEMA public FROM PUBLIC'
+      FROM pg_namespace WHERE nspname = 'public' AND has_schema_privilege('public', oid, 'USAGE, CREATE')""")
 
 _ASK_THE_PROVIDER = """this database user may not set up a ledger.
 Ask whoever runs the server to execute, as an administrator:
@@ -76,13 +85,12 @@ def migrate_place(place: Place) -> Migrated:
 
 def protect_database(connection: Connection) -> None:
     """What PostgreSQL grants to everybody on a new database, taken back. A copy of a database needs it again."""
-    name = connection.execute(text("SELECT quote_ident(current_database())")).scalar_one()
-    connection.execute(text(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC"))
-    connection.execute(text("REVOKE ALL ON SCHEMA public FROM PUBLIC"))
+    for revoke in connection.execute(_OPEN_TO_ALL).scalars().all():
+        connection.exec_driver_sql(revoke)
 
 
 def harden(superuser: Connection) -> None:
-    """What only a superuser can take back from everybody: sleeping, advisory locks, large objects."""
+    """What only a superuser can take back from everybody: sleeping, advisory locks, large objects, bytes in the WAL."""
     superuser.execution_options(no_parameters=True).exec_driver_sql(_HARDENING)
     superuser.commit()
 

@@ -14,10 +14,10 @@ _RIGHTS = text("""
     SELECT current_setting('server_version') AS version, current_user AS name, current_database() AS database,
            rolsuper AS is_superuser, rolsuper OR rolcreaterole AS may_make_roles,
            pg_has_role(d.datdba, 'MEMBER') AS owns_database,
-           coalesce((SELECT bool_and(pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION')) OR rolsuper
-                       OR (rolcreaterole AND current_setting('server_version_num')::integer < 160000)
-                       FROM pg_roles r WHERE r.rolname IN ('barnraise_volunteers', 'barnraise_observers')), true)
-               AS may_admit,
+           rolsuper OR (rolcreaterole AND current_setting('server_version_num')::integer < 160000)
+           OR NOT EXISTS (SELECT FROM pg_roles r
+                           WHERE r.rolname IN ('barnraise_volunteers', 'barnraise_observers')
+                             AND NOT pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION')) AS may_admit,
            has_function_privilege('public', 'lo_create(oid)', 'EXECUTE') AS anybody_makes_large_objects
       FROM pg_roles, pg_database d
      WHERE rolname = current_user AND d.datname = current_database()""")

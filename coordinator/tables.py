@@ -105,7 +105,7 @@ runs = Table(
     CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$'", name="name_is_plain"),
     CheckConstraint(_one_of(RunState), name="state_is_known"),
     CheckConstraint("mode IN ('sync', 'async', 'local')", name="mode_is_known"),
-    CheckConstraint("state = 'created' OR started_at IS NOT NULL", name="started_has_a_time"),
+    CheckConstraint("state IN ('created', 'failed') OR started_at IS NOT NULL", name="started_has_a_time"),
     CheckConstraint("(state = 'finished') = (finished_at IS NOT NULL)", name="finished_has_a_time"),
     CheckConstraint("state IN ('created', 'failed') OR head_version IS NOT NULL", name="running_has_a_model"),
     CheckConstraint("head_version >= 0", name="head_version_counts_from_zero"),
@@ -165,7 +165,7 @@ workers = Table(
     _small("left_reason", 1000),
     CheckConstraint("length(capabilities::text) <= 8192", name="capabilities_is_small"),
     CheckConstraint("length(software::text) <= 8192", name="software_is_small"),
-    Index("ix_workers_present", "volunteer_id", postgresql_where=text("left_at IS NULL")),
+    Index("ix_workers_joined", "volunteer_id", "joined_at"),
 )
 
 # A table of its own, so that a sign of life never touches a row of the queue; fillfactor 50 keeps updates HOT.
@@ -247,7 +247,7 @@ work_units = Table(
     _moment("created_at", default_now=True),
     _moment("finished_at"),
     Index("ix_work_units_open", "run_id", "position", postgresql_where=text("state = 'open'")),
-    Index("ix_work_units_leased", "run_id", "worker_id", postgresql_where=text("state = 'leased'")),
+    Index("ix_work_units_leased", "worker_id", postgresql_where=text("state = 'leased'")),
     postgresql_with={
         "fillfactor": 70,
         # Dead tuples, not depth, slow a queue down: vacuum early and without pausing.
@@ -299,6 +299,7 @@ gradients = Table(
     _small("codec", 40),
     _small("verdict", 1000),
     Index("ix_gradients_waiting", "run_id", "id", postgresql_where=text("state = 'submitted'")),
+    Index("ix_gradients_uploading", "run_id", postgresql_where=text("state = 'uploading'")),
     postgresql_with={"fillfactor": 80},
 )
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine
 
 from tests.servers.databases import Database, TestSession, Workshop, begin_session, end_session
 from tests.servers.server import Login, NoServerError, Server, server_from_json
-from tests.servers.template import migrate_template
+from tests.servers.template import harden_template, migrate_template
 
 UNIT_TESTS = Path(__file__).parent / "unit"
 ConnectAs = Callable[[str, str], Connection]
@@ -93,7 +93,7 @@ def workshop(server: Server, pytestconfig: pytest.Config) -> Iterator[Workshop]:
 
 @pytest.fixture(scope="session")
 def template(workshop: Workshop) -> str:
-    return workshop.template(migrate_template)
+    return workshop.template(migrate_template, harden_template)
 
 
 @pytest.fixture

@@ -7,6 +7,10 @@ from coordinator.embedded.cluster import SUPERUSER
 from coordinator.embedded.places import Places
 from coordinator.embedded.settings import EmbeddedSettings
 
+_OPEN_TO_ALL = """
+SELECT datname FROM pg_database
+ WHERE datname IN ('postgres', 'template1') AND has_database_privilege('public', oid, 'CONNECT, TEMPORARY')"""
+
 
 def bootstrap(
     settings: EmbeddedSettings, places: Places, *, host: str, port: int, superuser_password: str
@@ -44,6 +48,10 @@ def bootstrap(
                 ).fetchone()
             ):
                 connection.execute(sql.SQL("GRANT pg_use_reserved_connections TO {}").format(owner))
+            # Every login may enter these as PostgreSQL comes, and fill the disk there.
+            for (name,) in connection.execute(_OPEN_TO_ALL).fetchall():
+                closed = sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name))
+                connection.execute(closed)
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [settings.database]).fetchone():
                 database = sql.Identifier(settings.database)
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {} ENCODING 'UTF8'").format(database, owner))

@@ -6,9 +6,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
 
 from contract.database import binary_cursor
+from contract.errors import IllegalTransition
 from contract.ids import GradientId, RunId, UnitId, Version, WorkerId
 
 _WAITING = text("""
@@ -26,21 +29,22 @@ _MARK_MERGED = text("""
     UPDATE ledger.gradients g
        SET state = 'merged', weight = m.weight, merged_version = :version, finished_at = now()
       FROM unnest(CAST(:gradients AS bigint[]), CAST(:weights AS double precision[])) AS m (gradient, weight)
-     WHERE g.id = m.gradient AND g.run_id = :run""")
+     WHERE g.id = m.gradient AND g.run_id = :run AND g.state = 'submitted'""")
 _UNITS_MERGED = text("""
     UPDATE ledger.work_units u SET state = 'merged', finished_at = now()
       FROM ledger.gradients g
-     WHERE g.id = ANY (CAST(:gradients AS bigint[])) AND u.id = g.unit_id AND u.state = 'submitted'""")
+     WHERE g.id = ANY (CAST(:gradients AS bigint[])) AND u.id = g.unit_id AND u.attempt = g.attempt
+       AND u.state = 'submitted'""")
 _REJECT = text("""
     UPDATE ledger.gradients SET state = 'rejected', verdict = :verdict, finished_at = now()
-     WHERE id = :gradient RETURNING unit_id""")
+     WHERE id = :gradient AND state = 'submitted' RETURNING unit_id, attempt""")
 _REOPEN = text("""
     UPDATE ledger.work_units u
        SET num_failures = u.num_failures + 1, state_reason = :verdict,
            state = CASE WHEN u.num_failures < r.max_retries THEN 'open' ELSE 'failed' END,
            finished_at = CASE WHEN u.num_failures < r.max_retries THEN NULL ELSE now() END
       FROM ledger.runs r
-     WHERE u.id = :unit AND u.state = 'submitted' AND r.id = u.run_id""")
+     WHERE u.id = :unit AND u.attempt = :attempt AND u.state = 'submitted' AND r.id = u.run_id""")
 # An upload whose lease has ended will never be submitted.
 _DISCARD_STALE = text("""
     UPDATE ledger.gradients g
@@ -55,6 +59,8 @@ _FORGET_BLOBS = text("""
      WHERE g.id = b.gradient_id AND g.run_id = :run
        AND (g.state IN ('rejected', 'discarded') OR (g.state = 'merged' AND g.merged_version <= :up_to))""")
 _VACUUM_BLOBS = text("VACUUM (SKIP_LOCKED) ledger.gradient_blobs")
+_WAIT_BRIEFLY = text("SET lock_timeout = '1s'")
+_WAIT_AS_BEFORE = text("RESET lock_timeout")
 _READ_PART = "SELECT content FROM ledger.gradient_blobs WHERE gradient_id = %b AND part = %b::integer"
 
 
@@ -113,14 +119,18 @@ def mark_merged(
     conn: Connection, *, run: RunId, version: Version, gradients: Sequence[GradientId], weights: Sequence[float]
 ) -> None:
     values = {"run": run, "version": version, "gradients": list(gradients), "weights": list(weights)}
-    conn.execute(_MARK_MERGED, values)
+    num_merged = conn.execute(_MARK_MERGED, values).rowcount
+    if num_merged != len(gradients):
+        raise IllegalTransition(f"{len(gradients) - num_merged} of {len(gradients)} gradients do not wait for a merge")
     conn.execute(_UNITS_MERGED, {"gradients": list(gradients)})
 
 
 def reject(conn: Connection, *, gradient: GradientId, verdict: str) -> None:
     """The gradient is not used, and says why; its samples are computed again."""
-    unit = conn.execute(_REJECT, {"gradient": gradient, "verdict": verdict}).scalar_one()
-    conn.execute(_REOPEN, {"unit": unit, "verdict": verdict})
+    rejected = conn.execute(_REJECT, {"gradient": gradient, "verdict": verdict}).one_or_none()
+    if rejected is None:
+        raise IllegalTransition(f"gradient {gradient} does not wait for a merge")
+    conn.execute(_REOPEN, {"unit": rejected.unit_id, "attempt": rejected.attempt, "verdict": verdict})
 
 
 def discard_stale_uploads(conn: Connection, *, run: RunId) -> list[GradientId]:
@@ -136,4 +146,13 @@ def reclaim_space(engine: Engine) -> None:
     """Makes the pages of forgotten blobs free for the next ones now: autovacuum looks once a minute, and a minute of
     uploads is gigabytes."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
-        conn.execute(_VACUUM_BLOBS)
+        conn.execute(_WAIT_BRIEFLY)
+        try:
+            conn.execute(_VACUUM_BLOBS)
+        except OperationalError as error:
+            # The pages are free by then. VACUUM ends with a note in the database's row of the catalogue, which any
+            # login can hold with a GRANT that grants nothing; the next one makes up for it.
+            if not isinstance(error.orig, LockNotAvailable):
+                raise
+        finally:
+            conn.execute(_WAIT_AS_BEFORE)

@@ -22,21 +22,26 @@ _GROUP: Final = sql.Identifier("barnraise_volunteers")
 
 _FIND = text("SELECT name, role_name, revoked_at FROM ledger.volunteers WHERE name = :name")
 _ROLE_EXISTS = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
+_MAY_CONNECT = text("SELECT has_database_privilege(:role, current_database(), 'CONNECT')")
 _DATABASE = text("SELECT current_database()")
 _ADD = text("""
     INSERT INTO ledger.volunteers (name, display_name, role_name, max_workers)
     VALUES (:name, :display_name, :role, :max_workers)
     ON CONFLICT (name) DO UPDATE
-       SET revoked_at = NULL, invited_at = now(), display_name = coalesce(:display_name, volunteers.display_name)""")
+       SET revoked_at = NULL, invited_at = now(), display_name = coalesce(:display_name, volunteers.display_name),
+           max_workers = :max_workers""")
 _LOG = text("""
     INSERT INTO ledger.events (subject, subject_id, new_state, reason)
     SELECT 'volunteer', id, :state, name FROM ledger.volunteers WHERE name = :name""")
 _REVOKE = text("UPDATE ledger.volunteers SET revoked_at = now() WHERE name = :name AND revoked_at IS NULL")
+# SKIP LOCKED: another volunteer's open transaction may be taking over a lease that is over anyway.
 _RETURN_UNITS = text("""
     UPDATE ledger.work_units u
        SET state = 'open', state_reason = 'its volunteer was revoked', lease_token = NULL, lease_expires_at = NULL
-      FROM ledger.workers w
-     WHERE w.role_name = :role AND u.worker_id = w.id AND u.run_id = w.run_id AND u.state = 'leased'""")
+      FROM (SELECT u.id FROM ledger.work_units u JOIN ledger.workers w ON u.worker_id = w.id AND u.run_id = w.run_id
+             WHERE w.role_name = :role AND u.state = 'leased'
+               FOR UPDATE OF u SKIP LOCKED) held
+     WHERE u.id = held.id""")
 _SEND_WORKERS_AWAY = text("""
     UPDATE ledger.workers SET left_at = now(), left_reason = 'revoked' WHERE role_name = :role AND left_at IS NULL""")
 _END_SESSIONS = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :role")
@@ -51,19 +56,23 @@ _ROSTER = text("""
       LEFT JOIN ledger.runs r ON r.id = w.run_id
       LEFT JOIN ledger.heartbeats h ON h.worker_id = w.id
      GROUP BY v.id ORDER BY v.name""")
-# A slow network is no misbehaviour: while the server waits for the volunteer's line (ClientWrite), ten times the limit.
+# In whatever database of the server: elsewhere they would hold connections and burn CPU just as well.
+# A slow network is no misbehaviour: while a statement waits for the line (ClientWrite), ten times the limit.
+# The statement counts beside its transaction: a DO block that commits in a loop is never in one transaction for long.
 _OVERSTAYING = text("""
-    SELECT a.pid, v.name,
-           CASE WHEN a.state LIKE 'idle in transaction%'
-                     AND a.state_change < now() - make_interval(secs => :idle_seconds)
-                THEN 'idle in an open transaction' ELSE 'in one transaction too long' END AS offence,
-           extract(epoch FROM now() - a.xact_start)::double precision AS seconds
-      FROM pg_stat_activity a
-      JOIN ledger.volunteers v ON v.role_name = a.usename
-     WHERE a.datname = current_database()
-       AND ((a.state LIKE 'idle in transaction%' AND a.state_change < now() - make_interval(secs => :idle_seconds))
-            OR a.xact_start < now() - make_interval(secs => :transaction_seconds
-                                * CASE WHEN a.wait_event = 'ClientWrite' THEN 10 ELSE 1 END))""")
+    SELECT s.pid, s.name, s.offence, s.seconds
+      FROM (SELECT a.pid, v.name,
+                   CASE WHEN a.state LIKE 'idle in transaction%'
+                             AND a.state_change < now() - make_interval(secs => :idle_seconds)
+                        THEN 'idle in an open transaction'
+                        WHEN least(a.xact_start, CASE WHEN a.state = 'active' THEN a.query_start END)
+                             < now() - make_interval(secs => :transaction_seconds
+                                   * CASE WHEN a.state = 'active' AND a.wait_event = 'ClientWrite' THEN 10 ELSE 1 END)
+                        THEN 'in one transaction or statement too long' END AS offence,
+                   extract(epoch FROM now() - least(a.xact_start, a.query_start))::double precision AS seconds
+              FROM pg_stat_activity a
+              JOIN ledger.volunteers v ON v.role_name = a.usename) s
+     WHERE s.offence IS NOT NULL""")
 _END_SESSION = text("SELECT pg_terminate_backend(:pid)")
 
 
@@ -120,8 +129,9 @@ def invite(
         raise InvitationError(
             f"{name!r} cannot be a volunteer's name; use up to 40 small letters, digits, '.', '-' and '_'"
         )
-    role = role_name_for(conn.execute(_DATABASE).scalar_one(), name)
+    database = conn.execute(_DATABASE).scalar_one()
     known = conn.execute(_FIND, {"name": name}).one_or_none()
+    role = role_name_for(database, name) if known is None else str(known.role_name)
     if known is not None and known.revoked_at is None and not renew:
         raise InvitationError(f"{name} is invited already; `coordinator invite --renew {name}` makes a new password")
     exists = conn.execute(_ROLE_EXISTS, {"role": role}).scalar_one()
@@ -129,13 +139,20 @@ def invite(
         raise InvitationError(f"the server has a role {role!r} that this ledger did not make; choose another name")
 
     login = sql.Identifier(role)
+    if exists:
+        # A new password ends what the old one opened; and an open session of theirs could hold the login's own row,
+        # which anybody may change in a transaction they do not end.
+        end_sessions(conn, role=role)
     with binary_cursor(conn) as cursor:
         verifier = cursor.connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
+        # A new role is no superuser and makes no roles; that an old one is none, only superusers may say.
         make = sql.SQL("{} ROLE {} LOGIN PASSWORD {} CONNECTION LIMIT {}")
         verb = sql.SQL("ALTER") if exists else sql.SQL("CREATE")
         cursor.execute(make.format(verb, login, sql.Literal(verifier.decode()), sql.Literal(connection_limit)))
-        cursor.execute(sql.SQL("GRANT {} TO {}").format(_GROUP, login))
-        cursor.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(_current(cursor), login))
+        # What a group may do comes by inheritance. Nobody needs to become the group, where that can be told apart.
+        may_become = sql.SQL(" WITH SET FALSE" if cursor.connection.info.server_version >= 160000 else "")
+        for group in (_GROUP, _those_who_may_connect(conn, cursor, database)):
+            cursor.execute(sql.SQL("GRANT {} TO {}{}").format(group, login, may_become))
         # As a member the owner may see and end this person's sessions, without being a superuser.
         cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(login))
         limits = {
@@ -157,11 +174,13 @@ def shut_out(conn: Connection, *, name: str) -> str:
     known = conn.execute(_FIND, {"name": name}).one_or_none()
     if known is None:
         raise InvitationError(f"nobody named {name!r} is on the roster; `coordinator roster` lists it")
+    # Else they could put it off: `BEGIN; ALTER ROLE me PASSWORD ...` holds the login's row for as long as they like.
+    end_sessions(conn, role=known.role_name)
     with binary_cursor(conn) as cursor:
         login = sql.Identifier(known.role_name)
         cursor.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(login))
-        cursor.execute(sql.SQL("REVOKE {} FROM {}").format(_GROUP, login))
-        cursor.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM {}").format(_current(cursor), login))
+        for group in (_GROUP, _those_who_may_connect(conn, cursor, conn.execute(_DATABASE).scalar_one())):
+            cursor.execute(sql.SQL("REVOKE {} FROM {}").format(group, login))
     return str(known.role_name)
 
 
@@ -204,5 +223,17 @@ def end_session(conn: Connection, *, pid: int) -> bool:
     return bool(conn.execute(_END_SESSION, {"pid": pid}).scalar_one())
 
 
-def _current(cursor: psycopg.Cursor[Any]) -> sql.Identifier:
-    return sql.Identifier(cursor.connection.info.dbname)
+def _those_who_may_connect(conn: Connection, cursor: psycopg.Cursor[Any], database: str) -> sql.Identifier:
+    """A group of this database's own, made with the first invitation.
+
+    Not CONNECT to each login: that would write the database's row in the catalogue each time, and any volunteer can
+    hold that row with a GRANT that grants nothing. Not to the group of volunteers: that is the whole server's.
+    """
+    # In capitals, as no volunteer's name is.
+    name = role_name_for(database, "ALL")
+    group = sql.Identifier(name)
+    if not conn.execute(_ROLE_EXISTS, {"role": name}).scalar_one():
+        cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(group))
+    if not conn.execute(_MAY_CONNECT, {"role": name}).scalar_one():
+        cursor.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), group))
+    return group

@@ -48,7 +48,8 @@ _LEAD = text("""
            holder = :holder, host = :host, expires_at = now() + make_interval(secs => :lease_seconds)
      WHERE l.holder = :holder OR l.expires_at < now()
     RETURNING term""")
-_YIELD = text("DELETE FROM ledger.leaders WHERE run_id = :run AND holder = :holder")
+# The row stays: a term is never given twice.
+_YIELD = text("UPDATE ledger.leaders SET expires_at = '-infinity' WHERE run_id = :run AND holder = :holder")
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 

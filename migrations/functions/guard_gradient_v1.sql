@@ -1,4 +1,5 @@
 -- The edges of contract/states.py, and one line in the log for each that is taken.
+-- Only an upload may grow in place: what was submitted or judged changes along an edge or not at all.
 CREATE FUNCTION ledger.guard_gradient_v1() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -23,4 +24,4 @@ REVOKE ALL ON FUNCTION ledger.guard_gradient_v1() FROM PUBLIC;
 CREATE TRIGGER gradient_is_born_uploading BEFORE INSERT ON ledger.gradients
     FOR EACH ROW WHEN (NEW.state <> 'uploading') EXECUTE FUNCTION ledger.guard_gradient_v1();
 CREATE TRIGGER gradient_follows_an_edge BEFORE UPDATE ON ledger.gradients
-    FOR EACH ROW WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION ledger.guard_gradient_v1();
+    FOR EACH ROW WHEN (OLD.state <> NEW.state OR OLD.state <> 'uploading') EXECUTE FUNCTION ledger.guard_gradient_v1();

@@ -9,6 +9,11 @@ BEGIN
     IF NEW.state = 'leased' THEN
         v_fits := NEW.lease_expires_at > NEW.leased_at AND NEW.lease_token IS NOT NULL AND NEW.finished_at IS NULL
                   AND NEW.worker_id + NEW.base_version IS NOT NULL AND NEW.attempt > 0;
+        IF v_fits AND OLD.state = 'open' AND NEW.num_failures BETWEEN 0 AND NEW.attempt THEN
+            -- A claim, in as few conditions as may be. The log tells of it when the lease ends, with its beginning:
+            -- half the lines, and a claim that writes no second row.
+            RETURN NEW;
+        END IF;
     ELSIF NEW.lease_expires_at IS NOT NULL OR NEW.lease_token IS NOT NULL THEN
         v_fits := false;
     ELSIF NEW.state = 'open' THEN
@@ -32,11 +37,7 @@ BEGIN
         END IF;
         RETURN NEW;
     END IF;
-    IF OLD.state = 'open' AND NEW.state = 'leased' THEN
-        -- Told in the log when the lease ends, with its beginning: half the lines, and a claim that writes no second row.
-        RETURN NEW;
-    END IF;
-    IF NEW.state = OLD.state AND NEW.lease_token IS NOT DISTINCT FROM OLD.lease_token THEN
+    IF NEW.state = OLD.state AND NEW.lease_token IS NOT DISTINCT FROM OLD.lease_token AND OLD.finished_at IS NULL THEN
         RETURN NEW;
     END IF;
     IF NOT (CASE OLD.state
@@ -49,8 +50,8 @@ BEGIN
             MESSAGE = format('unit %s is %s and cannot become %s', OLD.id, OLD.state, NEW.state);
     END IF;
     INSERT INTO ledger.events (run_id, subject, subject_id, old_state, new_state, since, worker_id, reason)
-    VALUES (NEW.run_id, 'unit', NEW.id, OLD.state, NEW.state, coalesce(OLD.leased_at, OLD.created_at), OLD.worker_id,
-            NEW.state_reason);
+    VALUES (NEW.run_id, 'unit', NEW.id, OLD.state, NEW.state, CASE OLD.state WHEN 'leased' THEN OLD.leased_at END,
+            CASE WHEN OLD.state <> 'open' THEN OLD.worker_id END, NEW.state_reason);
     RETURN NEW;
 END
 $$;

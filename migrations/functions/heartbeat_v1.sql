@@ -13,17 +13,18 @@ DECLARE
 BEGIN
     SELECT * INTO v_caller FROM ledger.authorise_v1(p_worker);
     IF p_units IS NULL OR p_attempts IS NULL OR cardinality(p_units) > 16
-       OR cardinality(p_units) <> cardinality(p_attempts) THEN
+       OR cardinality(p_units) <> cardinality(p_attempts) OR array_ndims(p_units) > 1 OR array_ndims(p_attempts) > 1
+       OR array_position(p_units, NULL) > 0 OR array_position(p_attempts, NULL) > 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'BR006', MESSAGE = 'a heartbeat names at most 16 units and an attempt for each';
     END IF;
-    IF length(p_phase) > 40 OR p_progress NOT BETWEEN 0 AND 1
-       OR p_samples_per_second NOT BETWEEN 0 AND 1e12 THEN
+    PERFORM ledger.require_text_v1('phase', p_phase, 40);
+    IF p_progress NOT BETWEEN 0 AND 1 OR p_samples_per_second NOT BETWEEN 0 AND 1e12 THEN
         RAISE EXCEPTION USING ERRCODE = 'BR006',
-            MESSAGE = 'phase is at most 40 characters, progress between 0 and 1, samples/s between 0 and 1e12';
+            MESSAGE = 'progress lies between 0 and 1, samples/s between 0 and 1e12';
     END IF;
     IF cardinality(p_units) > 0 THEN
         SELECT coalesce(array_agg(named.unit) FILTER (WHERE u.state IN ('leased', 'submitted', 'merged')), '{}'),
-               coalesce(array_agg(named.unit) FILTER (WHERE u.state IS NULL OR u.state IN ('returned', 'failed')), '{}'),
+               coalesce(array_agg(named.unit) FILTER (WHERE u.state IS NULL OR u.state IN ('open', 'failed')), '{}'),
                coalesce(array_agg(named.unit) FILTER (WHERE u.state = 'cancelled'), '{}')
           INTO v_held, v_lost, v_cancelled
           FROM unnest(p_units, p_attempts) AS named (unit, attempt)

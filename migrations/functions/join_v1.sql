@@ -40,6 +40,12 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'BR005',
             MESSAGE = format('you have %s workers already, as many as you may', v_max_workers);
     END IF;
+    -- Each joining leaves three rows for ever, so joining and leaving in a loop would fill the disk.
+    IF (SELECT count(*) FROM ledger.workers w
+         WHERE w.volunteer_id = v_volunteer AND w.joined_at > now() - interval '1 hour') >= 60 * v_max_workers THEN
+        RAISE EXCEPTION USING ERRCODE = 'BR005',
+            MESSAGE = format('your workers joined %s times within an hour; wait a while', 60 * v_max_workers);
+    END IF;
     SELECT max(w.last_failure_at) INTO v_failed_at FROM ledger.workers w
      WHERE w.volunteer_id = v_volunteer AND w.num_failures_in_a_row >= 10;
     IF v_failed_at > now() - interval '5 minutes' THEN

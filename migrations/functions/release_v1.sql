@@ -6,10 +6,14 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_caller record;
     v_num_failures integer;
+    v_num_failures_in_a_row integer;
 BEGIN
     SELECT * INTO v_caller FROM ledger.authorise_v1(p_worker);
     PERFORM ledger.hold_unit_v1(v_caller.run_id, p_worker, p_unit, p_attempt, p_token);
     PERFORM ledger.require_text_v1('reason', p_reason, 1000);
+    IF p_failed IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'BR006', MESSAGE = 'a release says whether the unit failed';
+    END IF;
     UPDATE ledger.work_units u
        SET num_failures = u.num_failures + CASE WHEN p_failed THEN 1 ELSE 0 END
      WHERE u.id = p_unit
@@ -21,10 +25,12 @@ BEGIN
      WHERE u.id = p_unit;
     IF p_failed THEN
         UPDATE ledger.workers w
-           SET num_failures_in_a_row = w.num_failures_in_a_row + 1, last_failure_at = now(),
-               left_at = CASE WHEN w.num_failures_in_a_row >= 9 THEN now() END,
-               left_reason = CASE WHEN w.num_failures_in_a_row >= 9 THEN 'ten units in a row failed' END
-         WHERE w.id = p_worker;
+           SET num_failures_in_a_row = w.num_failures_in_a_row + 1, last_failure_at = now()
+         WHERE w.id = p_worker
+        RETURNING w.num_failures_in_a_row INTO v_num_failures_in_a_row;
+        IF v_num_failures_in_a_row >= 10 THEN
+            PERFORM volunteer.leave_v1(p_worker, 'ten units in a row failed');
+        END IF;
     END IF;
 END
 $$;

@@ -18,17 +18,20 @@ BEGIN
     END IF;
     SELECT g.id, g.num_bytes INTO gradient_id, num_bytes FROM ledger.gradients g
      WHERE g.unit_id = p_unit AND g.attempt = p_attempt FOR UPDATE;
-    IF NOT FOUND THEN
-        INSERT INTO ledger.gradients (run_id, unit_id, attempt, worker_id, base_version, state)
-        VALUES (p_run, p_unit, p_attempt, p_worker, p_base_version, 'uploading')
-        RETURNING id, 0 INTO gradient_id, num_bytes;
-    ELSE
+    IF FOUND THEN
         SELECT octet_length(b.content) INTO v_old_size FROM ledger.gradient_blobs b
          WHERE b.gradient_id = store_part_v1.gradient_id AND b.part = p_part;
     END IF;
-    num_bytes := num_bytes + v_size - coalesce(v_old_size, 0);
+    num_bytes := coalesce(num_bytes, 0) + v_size - coalesce(v_old_size, 0);
     IF num_bytes > p_max_gradient_bytes THEN
         RAISE EXCEPTION USING ERRCODE = 'BR005', MESSAGE = format('a gradient holds at most %s bytes', p_max_gradient_bytes);
+    END IF;
+    IF gradient_id IS NULL THEN
+        INSERT INTO ledger.gradients (run_id, unit_id, attempt, worker_id, base_version, state, num_bytes)
+        VALUES (p_run, p_unit, p_attempt, p_worker, p_base_version, 'uploading', store_part_v1.num_bytes)
+        RETURNING id INTO gradient_id;
+    ELSE
+        UPDATE ledger.gradients g SET num_bytes = store_part_v1.num_bytes WHERE g.id = store_part_v1.gradient_id;
     END IF;
     IF v_old_size IS NULL THEN
         INSERT INTO ledger.gradient_blobs VALUES (gradient_id, p_part, p_content);
@@ -36,7 +39,6 @@ BEGIN
         UPDATE ledger.gradient_blobs b SET content = p_content
          WHERE b.gradient_id = store_part_v1.gradient_id AND b.part = p_part;
     END IF;
-    UPDATE ledger.gradients g SET num_bytes = store_part_v1.num_bytes WHERE g.id = store_part_v1.gradient_id;
 END
 $$;
 REVOKE ALL ON FUNCTION ledger.store_part_v1(bigint, bigint, bigint, integer, bigint, integer, bytea, bigint, bigint) FROM PUBLIC;

@@ -21,6 +21,9 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'BR006',
             MESSAGE = format('unit %s holds %s samples, not %s', p_unit, v_unit.num_samples, p_num_samples);
     END IF;
+    IF p_num_parts IS NULL OR p_num_parts NOT BETWEEN 1 AND 100000 THEN
+        RAISE EXCEPTION USING ERRCODE = 'BR006', MESSAGE = 'a gradient has 1 to 100000 parts';
+    END IF;
     IF p_sha256 IS NULL OR octet_length(p_sha256) <> 32 THEN
         RAISE EXCEPTION USING ERRCODE = 'BR006', MESSAGE = 'a sha256 has 32 bytes';
     END IF;

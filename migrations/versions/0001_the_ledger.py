@@ -178,7 +178,9 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("mode IN ('sync', 'async', 'local')", name=op.f("ck_runs_mode_is_known")),
         sa.CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$'", name=op.f("ck_runs_name_is_plain")),
-        sa.CheckConstraint("state = 'created' OR started_at IS NOT NULL", name=op.f("ck_runs_started_has_a_time")),
+        sa.CheckConstraint(
+            "state IN ('created', 'failed') OR started_at IS NOT NULL", name=op.f("ck_runs_started_has_a_time")
+        ),
         sa.CheckConstraint(
             "state IN ('created', 'failed') OR head_version IS NOT NULL", name=op.f("ck_runs_running_has_a_model")
         ),
@@ -274,6 +276,14 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": 80},
     )
     op.create_index(
+        "ix_gradients_uploading",
+        "gradients",
+        ["run_id"],
+        unique=False,
+        schema="ledger",
+        postgresql_where=sa.text("state = 'uploading'"),
+    )
+    op.create_index(
         "ix_gradients_waiting",
         "gradients",
         ["run_id", "id"],
@@ -346,7 +356,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_work_units_leased",
         "work_units",
-        ["run_id", "worker_id"],
+        ["worker_id"],
         unique=False,
         schema="ledger",
         postgresql_where=sa.text("state = 'leased'"),
@@ -388,12 +398,11 @@ def upgrade() -> None:
         schema="ledger",
     )
     op.create_index(
-        "ix_workers_present",
+        "ix_workers_joined",
         "workers",
-        ["volunteer_id"],
+        ["volunteer_id", "joined_at"],
         unique=False,
         schema="ledger",
-        postgresql_where=sa.text("left_at IS NULL"),
     )
     op.create_table(
         "gradient_blobs",

@@ -18,6 +18,7 @@ from coordinator.embedded.lock import exclusive
 from tests.integration.embedded_support import (
     AS_ROOT,
     DEBIAN_BINARIES,
+    free_port,
     needs_another_version,
     new_settings,
     public_folder,
@@ -144,7 +145,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_made(tiny_disk: Path) -> N
 
 def test_a_disk_that_is_full_at_the_start_is_named(tiny_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=200m", tiny_disk], check=True)
-    settings = EmbeddedSettings(state_directory=tiny_disk / "state")
+    settings = EmbeddedSettings(state_directory=tiny_disk / "state", port=free_port())
     ensure_running(settings)
     stop(settings)
     fill(tiny_disk / "film.mkv")

@@ -138,8 +138,11 @@ class Workshop:
             self._admin.execute(statement.format(sql.Identifier(database.name), role))
         return login
 
-    def template(self, migrate: Callable[[URL], object]) -> str:
-        """The migrated database that all others are copied from: built by whichever process comes first."""
+    def template(self, migrate: Callable[[URL], object], harden: Callable[[URL], object] | None = None) -> str:
+        """The migrated database that all others are copied from: built by whichever process comes first.
+
+        `migrate` works as the owner; `harden` as the superuser, where the tests have one.
+        """
         finished, unfinished = f"{self.session.prefix}_template", f"{self.session.prefix}_unfinished"
         # A lock of the server's own, as all processes meet there; it ends with the connection.
         self._admin.execute("SELECT pg_advisory_lock(hashtext(%s))", [finished])
@@ -148,6 +151,8 @@ class Workshop:
                 self._create(unfinished, "template0")
                 try:
                     migrate(self.server.url(self.session.owner, unfinished))
+                    if harden is not None and self.server.admin_is_superuser:
+                        harden(self.server.admin.set(database=unfinished))
                 except BaseException:
                     _drop(self._admin, self.server, unfinished)
                     raise

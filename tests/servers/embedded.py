@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +74,11 @@ def embedded_server_url(binaries: Path) -> Iterator[str]:
 
 
 class Postgres:
-    def __init__(self, binaries: Path, *, home: Path, store: Path) -> None:
+    def __init__(self, binaries: Path, *, home: Path, store: Path, settings: Mapping[str, str] = SETTINGS) -> None:
         self.binaries = binaries
         self.home = home
         self.store = store
+        self.settings = settings
         self.data = store / "data"
         self.log = home / "log"
         self.as_user: dict[str, Any] = {}
@@ -146,7 +147,7 @@ class Postgres:
             os.chown(path, self.as_user["user"], self.as_user["group"])
 
     def _configure(self, port: int) -> None:
-        lines = [f"{name} = '{value}'" for name, value in (SETTINGS | {"port": str(port)}).items()]
+        lines = [f"{name} = '{value}'" for name, value in {**self.settings, "port": str(port)}.items()]
         with (self.data / "postgresql.auto.conf").open("a") as file:
             file.write("\n".join(lines) + "\n")
 

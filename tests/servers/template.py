@@ -17,3 +17,14 @@ def migrate_template(url: URL) -> None:
         migrate(engine)
     finally:
         engine.dispose()
+
+
+def harden_template(url: URL) -> None:
+    from coordinator.migrating import harden
+
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            harden(connection)
+    finally:
+        engine.dispose()

@@ -1,0 +1,25 @@
+"""The benchmarks run, in their shortest form; what they say on a busy machine is another matter."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import blobs, queue, space
+
+
+def test_the_queue_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    queue.main(["--quick", "--only", "depth"])
+
+    assert "a claim among 20,000 open units" in capsys.readouterr().out
+
+
+def test_blobs_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    blobs.main(["--quick", "--pairs", "1"])
+
+    assert "download 4 MB" in capsys.readouterr().out
+
+
+def test_space_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    space.main(["--rounds", "2", "--gradients", "2", "--kilobytes", "64"])
+
+    assert "2 rounds of 2 x 64 kB" in capsys.readouterr().out
