@@ -1,4 +1,4 @@
-"""Codecs for gradients, one per file. What a name means never changes: a blob is decoded by the name it was sent under."""
+"""Codecs for gradients, one per file. A blob is decoded by the name it was sent under."""
 
 from typing import Final
 

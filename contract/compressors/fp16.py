@@ -44,8 +44,8 @@ class Fp16:
         return _Decoder(read, self.blob_manifest(manifest))
 
     def error_bound(self, tensor: Tensor) -> Tensor:
-        # Half a unit in the last of 11 bits; below the smallest normal half, half of 2^-24 over 2^14. Where the scale is
-        # at the end of its range, what float32 itself cannot hold exactly is added.
+        # Half a unit in the last of 11 bits; below the smallest normal half, half of 2^-24 over 2^14; and where the
+        # scale is at the end of its range, the smallest step of float32.
         smallest = 2.0**-39 * tensor.abs().amax() if tensor.numel() else torch.zeros(())
         return tensor.abs() * 2.0**-11 + smallest + 2.0**-149
 

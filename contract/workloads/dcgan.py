@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import ClassVar, Final, Literal
 
 import torch
@@ -74,7 +75,8 @@ class Dcgan(ModuleWorkload):
             elif isinstance(layer, nn.BatchNorm2d):
                 layer.weight.normal_(1.0, 0.02, generator=generator)
                 layer.bias.zero_()
-                layer.reset_running_stats()
+        for name, buffer in module.named_buffers():
+            buffer.fill_(1.0 if name.endswith("running_var") else 0.0)
 
     def _open(self, module: nn.Module, device: str) -> AdversarialModel:
         return AdversarialModel(module, device, self)
@@ -152,7 +154,7 @@ def _generator(options: Dcgan, widths: list[int]) -> nn.Sequential:
         _batch_norm(widths[0]),
         nn.ReLU(inplace=True),
     ]
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in itertools.pairwise(widths):
         layers += [
             nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False),
             _batch_norm(after),

@@ -23,9 +23,7 @@ class PredictingModel(LossModel):
         return functional.cross_entropy(scores.flatten(0, 1), tokens[:, 1:].flatten())
 
     def _metrics(self, dataset: Dataset, num_samples: int, seed: int) -> dict[str, float]:
-        total = sum(
-            self._loss(batch).item() * num_samples_of(batch) for batch in self._batches(dataset, num_samples)
-        )
+        total = sum(self._loss(batch).item() * num_samples_of(batch) for batch in self._batches(dataset, num_samples))
         loss = total / num_samples
         return {"loss": loss, "perplexity": math.exp(min(loss, _WORST_LOSS))}
 
@@ -35,8 +33,7 @@ def vocabulary_misfit(dataset: Dataset, vocabulary_size: int) -> str | None:
         return "needs text, and this data is none"
     if dataset.vocabulary_size > vocabulary_size:
         return (
-            f"knows {vocabulary_size} tokens, the data has {dataset.vocabulary_size}; "
-            "set model.options.vocabulary_size"
+            f"knows {vocabulary_size} tokens, the data has {dataset.vocabulary_size}; set model.options.vocabulary_size"
         )
     return None
 
