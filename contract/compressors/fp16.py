@@ -14,6 +14,8 @@ from contract.tensors import Manifest, TensorSpec
 _SCALES: Final = ":scales"
 # The largest magnitude of a tensor is brought into [2^14, 2^15): as high as half precision goes with room to round up.
 _HIGHEST_EXPONENT: Final = 15
+# The last half below 2^15. Rounded up to 2^15, the largest float32 would come back as infinity.
+_LARGEST: Final = 32752.0
 # Powers of two outside are no normal numbers in float32.
 _SCALE_EXPONENTS: Final = (-126, 127)
 
@@ -35,8 +37,7 @@ class Fp16:
         halves: dict[str, Tensor] = {}
         scales: list[Tensor] = []
         for name, tensor in tensors.items():
-            scale = _scale(tensor)
-            halves[name] = (tensor / scale).to(torch.float16)
+            halves[name], scale = _halved(tensor)
             scales.append(scale)
         return {**halves, _SCALES: torch.stack(scales) if scales else torch.empty(0)}
 
@@ -61,12 +62,14 @@ class _Decoder(DenseDecoder):
         return self.stored(name, start, stop).to(torch.float32).mul_(self._scales[name])
 
 
-def _scale(tensor: Tensor) -> Tensor:
+def _halved(tensor: Tensor) -> tuple[Tensor, Tensor]:
     if tensor.numel() == 0:
-        return torch.ones(())
+        return tensor.to(torch.float16), torch.ones(())
     largest = tensor.detach().abs().amax()
-    exponent = torch.frexp(largest).exponent - _HIGHEST_EXPONENT
-    # Of zero and of what is not finite the exponent says nothing.
+    # Of zero and of what is not finite the exponent says nothing; such a tensor goes as it is.
     usable = torch.isfinite(largest) & (largest > 0)
+    exponent = torch.frexp(largest).exponent - _HIGHEST_EXPONENT
     exponent = torch.where(usable, exponent, 0).clamp(*_SCALE_EXPONENTS)
-    return torch.ldexp(torch.ones((), device=tensor.device), exponent)
+    scale = torch.ldexp(torch.ones_like(largest), exponent)
+    limit = torch.where(usable, _LARGEST, torch.inf).to(largest.dtype)
+    return (tensor / scale).clamp(-limit, limit).to(torch.float16), scale

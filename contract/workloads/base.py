@@ -97,7 +97,7 @@ class OpenModel(Protocol):
     def gradient(self, samples: Batch, *, seed: int, batch_size: int, watch: Watch | None = None) -> GradientResult: ...
 
     def evaluate(self, dataset: Dataset, *, max_samples: int = 1024, seed: int = 0) -> dict[str, float]:
-        """Held-out metrics by name, of the first `max_samples` samples."""
+        """Held-out metrics by name, of at most `max_samples` samples, evenly spread."""
         ...
 
 

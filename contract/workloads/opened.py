@@ -72,8 +72,10 @@ class ModuleModel(abc.ABC):
     def _metrics(self, dataset: Dataset, num_samples: int, seed: int) -> dict[str, float]: ...
 
     def _batches(self, dataset: Dataset, num_samples: int) -> Iterator[Batch]:
+        # Evenly spread: neighbours may be pages of one book.
+        places = [place * dataset.num_samples // num_samples for place in range(num_samples)]
         for first in range(0, num_samples, _EVALUATION_BATCH):
-            yield dataset.batch(range(first, min(first + _EVALUATION_BATCH, num_samples)))
+            yield dataset.batch(places[first : first + _EVALUATION_BATCH])
 
     def _noise(self, seed: int, first: int, count: int) -> Noise:
         noise = Noise(seed=seed, first=first, count=count)
@@ -182,3 +184,10 @@ def fill_linear(weight: Tensor, bias: Tensor | None, generator: torch.Generator)
     weight.uniform_(-bound, bound, generator=generator)
     if bias is not None:
         bias.uniform_(-bound, bound, generator=generator)
+
+
+def bare_embedding(num_rows: int, num_features: int) -> nn.Embedding:
+    """nn.Embedding() draws normal numbers, and on "meta" that alone imports torch's compiler: 2.4 seconds."""
+    rows = torch.empty(num_rows, num_features)
+    embedding: nn.Embedding = nn.Embedding.from_pretrained(rows, freeze=False)  # type: ignore[no-untyped-call]
+    return embedding

@@ -10,7 +10,7 @@ from torch.nn import functional
 from contract.sources.base import Dataset, Kind
 from contract.workloads.base import Group, Hyperparameters, Schedule, View
 from contract.workloads.noise import SampleDropout
-from contract.workloads.opened import ModuleWorkload
+from contract.workloads.opened import ModuleWorkload, bare_embedding
 from contract.workloads.predicting import PredictingModel, vocabulary_misfit
 
 
@@ -98,8 +98,8 @@ class SmallTransformer(ModuleWorkload):
 class _Network(nn.Module):
     def __init__(self, options: SmallTransformer) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(options.vocabulary_size, options.features)
-        self.embedding_of_places = nn.Embedding(options.context, options.features)
+        self.embedding = bare_embedding(options.vocabulary_size, options.features)
+        self.embedding_of_places = bare_embedding(options.context, options.features)
         self.dropout = SampleDropout(options.dropout, stream=0)
         self.blocks = nn.ModuleList(_Block(options, number) for number in range(options.num_layers))
         self.norm = nn.LayerNorm(options.features)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from contract.sources.base import Dataset, Kind
 from contract.workloads.base import Hyperparameters, View
-from contract.workloads.opened import ModuleWorkload, fill_linear
+from contract.workloads.opened import ModuleWorkload, bare_embedding, fill_linear
 from contract.workloads.predicting import PredictingModel, vocabulary_misfit
 
 
@@ -60,7 +60,7 @@ class TinyLstm(ModuleWorkload):
 class _Network(nn.Module):
     def __init__(self, options: TinyLstm) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(options.vocabulary_size, options.embedding_features)
+        self.embedding = bare_embedding(options.vocabulary_size, options.embedding_features)
         self.lstm = nn.LSTM(
             options.embedding_features, options.hidden_features, num_layers=options.num_layers, batch_first=True
         )
