@@ -27,7 +27,10 @@ def readable_name(name: str) -> str:
 
 def is_hidden(name: str) -> bool:
     """What the file managers of macOS and Windows leave behind, and what the user hid."""
-    return any(part.startswith(".") or part in ("__MACOSX", "Thumbs.db", "desktop.ini") for part in name.split("/"))
+    return any(
+        (part.startswith(".") and part.strip(".")) or part in ("__MACOSX", "Thumbs.db", "desktop.ini")
+        for part in name.split("/")
+    )
 
 
 def require_path(source: str, path: Path | None, what: str) -> Path:

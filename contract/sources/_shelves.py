@@ -111,8 +111,8 @@ class PartOfShelf:
         return self.whole.read(self.places[place])
 
 
-def shelf_at(source: str, path: Path) -> Shelf:
-    """Of the folder or zip; what has no suffix of a picture is left aside."""
+def shelf_at(source: str, path: Path) -> tuple[Shelf, str]:
+    """Of the folder or zip, with words on what has no suffix of a picture and is left aside."""
     shelf, others = _folder(source, path) if path.is_dir() else _zip(source, path)
     if not len(shelf):
         zips = [name for name in others if name.lower().endswith(".zip")]
@@ -122,7 +122,8 @@ def shelf_at(source: str, path: Path) -> Shelf:
             f"set data.path to {path / zips[0]}" if zips else f"pictures end in {', '.join(sorted(SUFFIXES))}",
             looked_in=[readable_name(str(path.absolute()))],
         )
-    return shelf
+    where = readable_name(str(path.absolute()))
+    return shelf, f"{where}, {len(others)} other files left aside" if others else where
 
 
 def is_picture(name: str) -> bool:

@@ -105,7 +105,7 @@ class Hub:
                 looked_in=[self._description(found)],
             )
         return images_of(
-            shelf_at(self.name, zips[0].path) if zips else FolderShelf(loose),
+            shelf_at(self.name, zips[0].path)[0] if zips else FolderShelf(loose),
             source=self.name,
             labels=self.labels,
             split=split,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Final, Literal
 
 from contract.errors import DataError
-from contract.sources._files import readable_name, require_path
+from contract.sources._files import require_path
 from contract.sources._pictures import pictures_of
 from contract.sources._shelves import PartOfShelf, Shelf, shelf_at
 from contract.sources.base import Dataset, Kind, Split, require_image_options
@@ -43,15 +43,16 @@ class Images:
     ) -> Dataset:
         require_image_options(self.name, image_size, channels)
         found = require_path(self.name, path, "a folder or a zip of pictures")
+        shelf, where = shelf_at(self.name, found)
         return images_of(
-            shelf_at(self.name, found),
+            shelf,
             source=self.name,
             labels=self.labels,
             split=split,
             num_samples=num_samples,
             image_size=image_size,
             channels=channels,
-            where=readable_name(str(found.absolute())),
+            where=where,
         )
 
 
