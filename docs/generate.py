@@ -133,7 +133,9 @@ def data_sources() -> str:
     for source in SOURCES:
         module = inspect.getdoc(sys.modules[source.__module__])
         rows = [
-            f"| `{field.name}` | `{json.dumps(field.default)}` |" for field in dataclasses.fields(source) if field.init
+            f"| `{field.name}` | `{json.dumps(field.default)}` |"
+            for field in dataclasses.fields(source)
+            if field.init  # type: ignore[arg-type]
         ]
         parts += [f"## {source.name}", str(module), str(inspect.getdoc(source))]
         parts += ["\n".join(["| option | default |", "|---|---|", *rows])] if rows else []

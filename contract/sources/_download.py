@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Final
 
 import httpx2
 import huggingface_hub
@@ -24,8 +23,6 @@ from huggingface_hub.errors import (
 from contract.errors import DataError
 from contract.sources._files import Found, files_below
 
-_DEFAULT_ENDPOINT: Final = "https://huggingface.co"
-
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Downloaded:
@@ -38,7 +35,7 @@ def downloaded(
 ) -> Downloaded:
     """Shows the client's progress bar. Without a network, what was downloaded before is used."""
     # Asked for here and not left to the client, which reads it only once, when it is imported.
-    endpoint = (os.environ.get("HF_ENDPOINT") or _DEFAULT_ENDPOINT).rstrip("/")
+    endpoint = (os.environ.get("HF_ENDPOINT") or huggingface_hub.constants.ENDPOINT).rstrip("/")
     kept = Path(huggingface_hub.constants.HF_HUB_CACHE) if cache is None else cache
     looked_in = [f"{endpoint}/datasets/{repository} at {revision}", str(kept.absolute())]
 
