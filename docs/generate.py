@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -132,11 +132,8 @@ def data_sources() -> str:
     ]
     for source in SOURCES:
         module = inspect.getdoc(sys.modules[source.__module__])
-        rows = [
-            f"| `{field.name}` | `{json.dumps(field.default)}` |"
-            for field in dataclasses.fields(source)
-            if field.init  # type: ignore[arg-type]
-        ]
+        options = [field for field in dataclasses.fields(cast(Any, source)) if field.init]
+        rows = [f"| `{field.name}` | `{json.dumps(field.default)}` |" for field in options]
         parts += [f"## {source.name}", str(module), str(inspect.getdoc(source))]
         parts += ["\n".join(["| option | default |", "|---|---|", *rows])] if rows else []
     return "\n\n".join(parts) + "\n"
