@@ -23,7 +23,8 @@
     |   |-- BadArgument                 BR006
     |   |-- NotFound                    BR007
     |   |-- AlreadySubmitted            BR008
-    |   `-- RunNotOpen                  BR009
+    |   |-- RunNotOpen                  BR009
+    |   `-- LeadershipLost              another coordinator leads the run
     |-- BlobError                       exit 5    bytes that are not what they claim to be
     |-- EmbeddedServerError             exit 6    the private PostgreSQL will not run
     |   |-- NoServerBinaries
@@ -173,6 +174,10 @@ class RunNotOpen(LedgerRefusal):
     """The run is not taking work: it is finished, failed or not started yet."""
 
     sqlstate = "BR009"
+
+
+class LeadershipLost(LedgerRefusal):
+    """Another coordinator leads this run now; this one stands by."""
 
 
 class BlobError(BarnraiseError):

@@ -18,6 +18,9 @@ class Cutting:
     def units_per_epoch(self) -> int:
         return -(-self.num_samples // self.unit_samples)
 
+    def number(self, *, epoch: int, first_sample: int) -> int:
+        return epoch * self.units_per_epoch + first_sample // self.unit_samples
+
     def unit(self, number: int) -> Unit:
         """The last of an epoch is as much shorter as the epoch is."""
         epoch, place = divmod(number, self.units_per_epoch)

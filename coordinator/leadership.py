@@ -6,12 +6,12 @@ import dataclasses
 import socket
 import uuid
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from contract.ids import RunId
 from coordinator.ledger import runs
 
-LEASE_SECONDS = 15.0
+LEASE_SECONDS = 5.0
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -29,6 +29,9 @@ class Leadership:
                 conn, run=self.run, holder=self.holder, host=socket.gethostname(), lease_seconds=LEASE_SECONDS
             )
         return self.term is not None
+
+    def require(self, conn: Connection) -> None:
+        runs.require_lead(conn, run=self.run, holder=self.holder, term=self.term)
 
     def give_up(self) -> None:
         with self.engine.begin() as conn:

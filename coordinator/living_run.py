@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
-from contract.ids import RunId, Version
+from contract.ids import RunId, UnitId, Version
 from contract.tensors import split
 from contract.workloads import WORKLOADS
 from contract.workloads.base import Hyperparameters, Workload
 from coordinator.aggregators import AGGREGATORS, Aggregator
+from coordinator.cutting import Cutting
 from coordinator.ledger import runs, units, versions
 from coordinator.ledger.versions import Part
-from coordinator.planning import Pool, Range
+from coordinator.planning import Pool
 from coordinator.step import TrainingState
 from coordinator.vectors import Vectors
 
@@ -34,6 +35,7 @@ class LivingRun:
     vectors: Vectors
     hyperparameters: Hyperparameters
     rule: Aggregator
+    cutting: Cutting
     head: Version
     state: TrainingState
     pool: Pool
@@ -46,6 +48,12 @@ class LivingRun:
     @property
     def num_gradients(self) -> int:
         return int(self.training["num_workunits_per_update"])
+
+    def put_back(self, conn: Connection, lost: Sequence[UnitId]) -> None:
+        """The samples of these units are handed out once more."""
+        self.pool.put_back(
+            self.cutting.number(epoch=epoch, first_sample=first) for epoch, first in units.ranges_of(conn, units=lost)
+        )
 
     def weights_parts(self) -> list[Part]:
         return [content for _, content in split(self.state.weights_blob, PART_BYTES)]
@@ -61,6 +69,11 @@ def open_run(conn: Connection, *, name: str) -> LivingRun:
     vectors = Vectors.of(workload)
     training = record.training
     head = versions.find_version(conn, run=record.run, version=record.head_version)
+    cutting = Cutting(
+        run_seed=record.seed,
+        num_samples=record.data["num_samples"],
+        unit_samples=training["batch_size"] * training["batches_per_work_unit"],
+    )
     return LivingRun(
         run=record.run,
         name=name,
@@ -72,13 +85,12 @@ def open_run(conn: Connection, *, name: str) -> LivingRun:
         rule=AGGREGATORS.build(training["rule"], training["rule_options"]),
         head=record.head_version,
         state=read_state(conn, record.run, record.head_version, vectors, step=head.optimizer_step),
+        cutting=cutting,
         pool=Pool(
-            num_samples=record.data["num_samples"],
-            unit_samples=training["batch_size"] * training["batches_per_work_unit"],
-            num_epochs=training["num_epochs"],
+            num_units=cutting.units_per_epoch * training["num_epochs"],
             taken=[
-                Range(epoch=epoch, first=first, num=num)
-                for epoch, first, num in units.taken_ranges(conn, run=record.run)
+                cutting.number(epoch=epoch, first_sample=first)
+                for epoch, first in units.taken_ranges(conn, run=record.run)
             ],
         ),
     )

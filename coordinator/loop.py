@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from contract.database import Notifications
-from contract.errors import DatabaseError
+from contract.errors import DatabaseError, LeadershipLost
 from coordinator.leadership import Leadership
 
 _LONGEST_WAIT_SECONDS = 1.0
@@ -50,7 +50,7 @@ class Loop:
                 try:
                     self._one_turn()
                     failures = 0
-                except DatabaseError as error:
+                except (DatabaseError, LeadershipLost) as error:
                     failures += 1
                     self.report(error)
                     # Jitter: a class of coordinators and workers must not come back all at one moment.

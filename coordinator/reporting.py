@@ -6,7 +6,7 @@ import dataclasses
 
 from rich.console import Console
 
-from contract.errors import DatabaseError
+from contract.errors import DatabaseError, LeadershipLost
 from coordinator.duties import finish, merge, police, reap
 
 
@@ -39,5 +39,5 @@ class Lines:
         elif isinstance(report, finish.Report) and report.finished:
             self.finished = True
             self.console.print("the run is finished: every epoch is computed", style="bold green")
-        elif isinstance(report, DatabaseError):
+        elif isinstance(report, DatabaseError | LeadershipLost):
             self.console.print(str(report).splitlines()[0], style="red", markup=False)

@@ -55,13 +55,13 @@ class Start:
         self.console.print(
             f"run [bold]{config.run.name}[/] ({living.mode}, {living.workload.name}) goes on at version {living.head}"
         )
-        plan = Plan(engine=engine, living=living, seed=record.seed, spare_units=config.training.spare_units)
+        plan = Plan(engine=engine, living=living, spare_units=config.training.spare_units)
         finish = Finish(engine=engine, living=living)
         lines = Lines(console=self.console)
         Loop(
             leadership=leadership,
             turns=[
-                Turn(duty=Merge(engine=engine, living=living), every_seconds=0.5, on_hint=True),
+                Turn(duty=Merge(engine=engine, living=living, leadership=leadership), every_seconds=0.5, on_hint=True),
                 Turn(duty=plan, every_seconds=0.5, on_hint=True),
                 Turn(duty=Reap(engine=engine, run=living.run), every_seconds=1.0),
                 Turn(
@@ -87,8 +87,8 @@ class Start:
         ).run()  # fmt: skip
         leadership.give_up()
 
-    def _find_or_create(self, conn: Connection) -> runs.WholeRun:
-        found = runs.find_whole_run(conn, name=self.config.run.name)
+    def _find_or_create(self, conn: Connection) -> runs.RunRecord:
+        found = runs.find_run(conn, name=self.config.run.name)
         if found is None:
             create_run(conn, self._new_run())
             found = runs.read_run(conn, name=self.config.run.name)

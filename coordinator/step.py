@@ -78,16 +78,16 @@ def advance(
     vectors: Vectors,
     hyperparameters: Hyperparameters,
 ) -> dict[str, list[float]]:
-    """One update in place; by group, the share that each gradient had, in the order of their ids."""
+    """One update in place; by group, the share that each gradient had. The order of the gradients decides the last
+    bits of the sum, so the caller keeps one that does not depend on who came first."""
     problem = rule.problem(len(gradients))
     if problem is not None:
         raise ValueError(problem)
-    ordered = sorted(gradients, key=lambda admitted: admitted.gradient)
     groups = {group.name: group for group in vectors.groups}
     shares = {}
     for name, sizes in vectors.sizes.items():
         totals = {tensor: torch.empty(size, dtype=torch.float32) for tensor, size in sizes.items()}
-        shares[name] = rule.aggregate([admitted.contribution(name) for admitted in ordered], totals)
+        shares[name] = rule.aggregate([admitted.contribution(name) for admitted in gradients], totals)
         if name == BUFFERS:
             _take_over(state.weights, totals)
         else:

@@ -20,6 +20,7 @@ class Reporter(Protocol):
     def delivered(self, result: Result, num_bytes: int) -> None: ...
     def dropped(self, lease: Lease, reason: str) -> None: ...
     def trouble(self, what: str) -> None: ...
+    def ended(self, why: str) -> None: ...
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -58,3 +59,6 @@ class Lines:
 
     def trouble(self, what: str) -> None:
         self.console.print(what, style="red", markup=False)
+
+    def ended(self, why: str) -> None:
+        self.console.print(f"{why}; thank you: {self.num_delivered} units are yours", style="bold green")

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from contract.compressors import CODECS
 from contract.config import Config
 from contract.database import make_engine, user_directory
-from contract.errors import BarnraiseError, DataError, UpgradeRequired
+from contract.errors import BarnraiseError, DataError, RunNotOpen, UpgradeRequired
 from contract.sources import SOURCES
 from contract.sources.base import Dataset
 from contract.states import RunState
@@ -72,7 +72,9 @@ class Session:
             engine.dispose()
             beats.dispose()
         refusal = ahead.ended_by or behind.ended_by or heartbeat.refusal
-        if refusal is not None and holdings.run_state not in (RunState.FINISHED, RunState.FAILED):
+        if isinstance(refusal, RunNotOpen):
+            self.reporter.ended(str(refusal))
+        elif refusal is not None:
             raise refusal
 
     def _work(self, here: Surroundings, workload: Workload, ahead: Ahead, behind: Behind) -> None:

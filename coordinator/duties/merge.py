@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Engine
 
 from contract.compressors import CODECS, open_blob
-from contract.errors import BlobError, ConfigError, DatabaseError
-from contract.ids import UnitId, Version
+from contract.errors import BlobError, ConfigError, DatabaseError, LeadershipLost
+from contract.ids import Version
 from coordinator.admission import Admitted, Refused, admit
 from coordinator.blobs import GradientBytes
+from coordinator.leadership import Leadership
 from coordinator.ledger import gradients, units, versions
 from coordinator.ledger.gradients import WaitingGradient
 from coordinator.living_run import LivingRun
-from coordinator.planning import Range
 from coordinator.step import advance
 
 
@@ -36,6 +36,7 @@ class Report:
 class Merge:
     engine: Engine
     living: LivingRun
+    leadership: Leadership
 
     def run_once(self) -> Report:
         living = self.living
@@ -52,8 +53,9 @@ class Merge:
         began = time.monotonic()
         try:
             with self.engine.begin() as conn:
-                report = self._merge(conn, waiting[:needed], began)
-        except DatabaseError:
+                # In the order of the samples, whoever came first: so the sum has the same bits in every run.
+                report = self._merge(conn, sorted(waiting[:needed], key=lambda one: one.unit), began)
+        except (DatabaseError, LeadershipLost):
             # The step changed the state in place, and nobody will hear of it.
             living.is_stale = True
             raise
@@ -66,7 +68,7 @@ class Merge:
         if late:
             verdict = f"late: the round of its version was closed, the head is {self.living.head}"
             lost = gradients.discard_late(conn, gradients=late, verdict=verdict)
-            self._return_ranges(conn, lost)
+            self.living.put_back(conn, lost)
         return [gradient for gradient in waiting if gradient.base_version == self.living.head]
 
     def _needed(self, conn: Connection) -> int:
@@ -124,6 +126,7 @@ class Merge:
         began: float,
     ) -> None:
         living = self.living
+        self.leadership.require(conn)
         ids = [gradient.gradient for gradient in merged]
         new = versions.NewVersion(
             number=version,
@@ -139,7 +142,7 @@ class Merge:
             cancelled = units.cancel_overtaken(
                 conn, run=living.run, version=living.head, reason=f"overtaken by version {version}"
             )
-            self._return_ranges(conn, cancelled)
+            living.put_back(conn, cancelled)
         aggregation = versions.Aggregation(
             rule=living.training["rule"],
             options=living.training["rule_options"],
@@ -151,10 +154,6 @@ class Merge:
         )
         versions.record_aggregation(conn, run=living.run, version=version, aggregation=aggregation)
         versions.record_metrics(conn, run=living.run, version=version, metrics=mean_losses(merged))
-
-    def _return_ranges(self, conn: Connection, lost: Sequence[UnitId]) -> None:
-        ranges = units.ranges_of(conn, units=lost)
-        self.living.pool.put_back(Range(epoch=epoch, first=first, num=num) for epoch, first, num in ranges)
 
 
 def mean_losses(merged: Sequence[WaitingGradient]) -> dict[str, float]:

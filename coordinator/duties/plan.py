@@ -6,11 +6,10 @@ import dataclasses
 
 from sqlalchemy import Engine
 
+from contract.errors import DatabaseError
 from contract.ids import UnitId
-from contract.workloads.order import unit_seed
 from coordinator.ledger import units
 from coordinator.living_run import LivingRun
-from coordinator.planning import Range
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +21,12 @@ class Report:
 class Plan:
     engine: Engine
     living: LivingRun
-    seed: int
     spare_units: int
 
     def run_once(self) -> Report:
         living = self.living
+        if living.is_stale:
+            return Report(opened=())
         with self.engine.begin() as conn:
             if living.mode == "sync":
                 # Units that failed for good or were handed back to the pool leave room for others.
@@ -35,26 +35,24 @@ class Plan:
             else:
                 workers = units.count_workers(conn, run=living.run)
                 missing = max(living.num_gradients, 2 * workers) - units.count_open(conn, run=living.run)
-        ranges = living.pool.take(max(0, missing))
-        if not ranges:
+        numbers = living.pool.take(max(0, missing))
+        if not numbers:
             return Report(opened=())
         try:
             with self.engine.begin() as conn:
                 opened = units.open_units(
                     conn,
                     run=living.run,
-                    units=[self._unit(range_) for range_ in ranges],
+                    units=[self._unit(number) for number in numbers],
                     planned_version=living.head if living.mode == "sync" else None,
                 )
-        except BaseException:
-            living.pool.put_back(ranges)
+        except DatabaseError:
+            living.is_stale = True
             raise
         return Report(opened=tuple(opened))
 
-    def _unit(self, range_: Range) -> units.NewUnit:
+    def _unit(self, number: int) -> units.NewUnit:
+        unit = self.living.cutting.unit(number)
         return units.NewUnit(
-            epoch=range_.epoch,
-            first_sample=range_.first,
-            num_samples=range_.num,
-            seed=unit_seed(run_seed=self.seed, epoch=range_.epoch, first_sample=range_.first),
+            epoch=unit.epoch, first_sample=unit.first_sample, num_samples=unit.num_samples, seed=unit.seed
         )

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from contract.database import CHANNEL
-from contract.errors import NotFound
+from contract.errors import LeadershipLost, NotFound
 from contract.ids import RunId, Version
 from contract.states import RunState
 
@@ -23,7 +23,6 @@ _CREATE = text("""
             CAST(:training AS jsonb), :seed, :num_gradients_per_update, :lease_seconds, :max_lease_seconds,
             :heartbeat_seconds, :max_retries, :max_leases_per_worker, :max_part_bytes, :max_gradient_bytes)
     RETURNING id""")
-_FIND = text("SELECT id, name, state, head_version, lease_seconds FROM ledger.runs WHERE name = :name")
 _READ = text("""
     SELECT id, name, state, mode, workload, workload_options, data, training, seed, head_version
       FROM ledger.runs WHERE name = :name""")
@@ -49,6 +48,9 @@ _LEAD = text("""
      WHERE l.holder = :holder OR l.expires_at < now()
     RETURNING term""")
 # The row stays: a term is never given twice.
+# Locks the row until the commit: nobody is elected while a leader publishes.
+_STILL_LEADS = text("""
+    SELECT true FROM ledger.leaders WHERE run_id = :run AND holder = :holder AND term = :term FOR UPDATE""")
 _YIELD = text("UPDATE ledger.leaders SET expires_at = '-infinity' WHERE run_id = :run AND holder = :holder")
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
@@ -76,15 +78,6 @@ class NewRun:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    run: RunId
-    name: str
-    state: RunState
-    head_version: Version | None
-    lease_seconds: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class WholeRun:
     """All that decides a run, and where it stands."""
 
     run: RunId
@@ -105,24 +98,11 @@ def create_run(conn: Connection, new: NewRun) -> RunId:
     return RunId(conn.execute(_CREATE, values).scalar_one())
 
 
-def find_run(conn: Connection, *, name: str) -> RunRecord:
-    row = conn.execute(_FIND, {"name": name}).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no run named {name!r} in this ledger; `coordinator start` makes it")
-    return RunRecord(
-        run=RunId(row.id),
-        name=row.name,
-        state=RunState(row.state),
-        head_version=row.head_version,
-        lease_seconds=row.lease_seconds,
-    )
-
-
-def find_whole_run(conn: Connection, *, name: str) -> WholeRun | None:
+def find_run(conn: Connection, *, name: str) -> RunRecord | None:
     row = conn.execute(_READ, {"name": name}).one_or_none()
     if row is None:
         return None
-    return WholeRun(
+    return RunRecord(
         run=RunId(row.id),
         state=RunState(row.state),
         mode=row.mode,
@@ -135,8 +115,8 @@ def find_whole_run(conn: Connection, *, name: str) -> WholeRun | None:
     )
 
 
-def read_run(conn: Connection, *, name: str) -> WholeRun:
-    found = find_whole_run(conn, name=name)
+def read_run(conn: Connection, *, name: str) -> RunRecord:
+    found = find_run(conn, name=name)
     if found is None:
         raise NotFound(f"there is no run named {name!r} in this ledger; `coordinator start` makes it")
     return found
@@ -158,6 +138,12 @@ def lead(conn: Connection, *, run: RunId, holder: UUID, host: str, lease_seconds
         _LEAD, {"run": run, "holder": holder, "host": host, "lease_seconds": lease_seconds}
     ).scalar_one_or_none()
     return term
+
+
+def require_lead(conn: Connection, *, run: RunId, holder: UUID, term: int | None) -> None:
+    """The fence of whatever a leader publishes: one that stalled past its lease publishes nothing any more."""
+    if conn.execute(_STILL_LEADS, {"run": run, "holder": holder, "term": term}).scalar_one_or_none() is None:
+        raise LeadershipLost
 
 
 def yield_lead(conn: Connection, *, run: RunId, holder: UUID) -> None:

@@ -42,9 +42,9 @@ _REAP = text("""
      WHERE u.id = over.id
     RETURNING u.id, u.state""")
 _TAKEN = text("""
-    SELECT epoch, first_sample, num_samples FROM ledger.work_units WHERE run_id = :run AND state <> 'cancelled'""")
+    SELECT epoch, first_sample FROM ledger.work_units WHERE run_id = :run AND state <> 'cancelled'""")
 _RANGES = text("""
-    SELECT epoch, first_sample, num_samples FROM ledger.work_units WHERE id = ANY (CAST(:units AS bigint[]))""")
+    SELECT epoch, first_sample FROM ledger.work_units WHERE id = ANY (CAST(:units AS bigint[]))""")
 _COUNT_ACTIVE = text("""
     SELECT count(*) FROM ledger.work_units
      WHERE run_id = :run AND planned_version = :version AND state IN ('open', 'leased', 'submitted')""")
@@ -95,13 +95,13 @@ def open_units(
     return opened
 
 
-def taken_ranges(conn: Connection, *, run: RunId) -> list[tuple[int, int, int]]:
-    """Epoch, first sample and number of samples of every unit but the cancelled ones: what a restart need not open."""
-    return [(row.epoch, row.first_sample, row.num_samples) for row in conn.execute(_TAKEN, {"run": run})]
+def taken_ranges(conn: Connection, *, run: RunId) -> list[tuple[int, int]]:
+    """Epoch and first sample of every unit but the cancelled ones: what a restart need not open."""
+    return [(row.epoch, row.first_sample) for row in conn.execute(_TAKEN, {"run": run})]
 
 
-def ranges_of(conn: Connection, *, units: Sequence[UnitId]) -> list[tuple[int, int, int]]:
-    return [(row.epoch, row.first_sample, row.num_samples) for row in conn.execute(_RANGES, {"units": list(units)})]
+def ranges_of(conn: Connection, *, units: Sequence[UnitId]) -> list[tuple[int, int]]:
+    return [(row.epoch, row.first_sample) for row in conn.execute(_RANGES, {"units": list(units)})]
 
 
 def count_active(conn: Connection, *, run: RunId, planned_version: Version) -> int:

@@ -1,61 +1,45 @@
 from __future__ import annotations
 
-from collections import Counter
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.planning import Pool, Range
+from coordinator.planning import Pool
 
 
-def pool(**changes: object) -> Pool:
-    return Pool(**{"num_samples": 10, "unit_samples": 4, "num_epochs": 2} | changes)  # type: ignore[arg-type]
-
-
-def test_an_epoch_is_cut_into_ranges_and_the_last_may_be_short() -> None:
-    assert pool().take(3) == [
-        Range(epoch=0, first=0, num=4),
-        Range(epoch=0, first=4, num=4),
-        Range(epoch=0, first=8, num=2),
-    ]
-
-
-def test_the_next_epoch_follows() -> None:
-    assert [range_.epoch for range_ in pool().take(10)] == [0, 0, 0, 1, 1, 1]
+def test_units_are_handed_out_in_order_and_end() -> None:
+    ours = Pool(num_units=5)
+    assert [ours.take(2), ours.take(2), ours.take(2), ours.take(2)] == [[0, 1], [2, 3], [4], []]
 
 
 def test_what_is_put_back_comes_next() -> None:
-    ours = pool()
+    ours = Pool(num_units=5)
     first, second = ours.take(2)
     ours.put_back([second, first])
-    assert ours.take(2) == [first, second]
+    assert ours.take(3) == [0, 1, 2]
 
 
 def test_a_restart_goes_on_where_the_ledger_stands() -> None:
-    taken = [Range(epoch=0, first=0, num=4), Range(epoch=0, first=8, num=2)]
-    assert pool(taken=taken).take(2) == [Range(epoch=0, first=4, num=4), Range(epoch=1, first=0, num=4)]
+    assert Pool(num_units=5, taken=[0, 2]).take(3) == [1, 3, 4]
 
 
-@given(
-    num_samples=st.integers(1, 40),
-    unit_samples=st.integers(1, 9),
-    num_epochs=st.integers(1, 3),
-    lost=st.lists(st.booleans(), max_size=60),
-    restart_at=st.integers(0, 20),
-)
-def test_every_sample_is_used_once_an_epoch_whatever_is_lost(
-    num_samples: int, unit_samples: int, num_epochs: int, lost: list[bool], restart_at: int
-) -> None:
-    shape = {"num_samples": num_samples, "unit_samples": unit_samples, "num_epochs": num_epochs}
-    ours, fates = pool(**shape), iter(lost)
-    done: list[Range] = []
+def test_an_empty_pool_fills_again_when_a_unit_is_lost() -> None:
+    ours = Pool(num_units=1)
+    ours.take(1)
+    assert ours.is_empty
+    ours.put_back([0])
+    assert not ours.is_empty
+
+
+@given(num_units=st.integers(1, 60), lost=st.lists(st.booleans(), max_size=60), restart_at=st.integers(0, 20))
+def test_every_unit_is_done_once_whatever_is_lost(num_units: int, lost: list[bool], restart_at: int) -> None:
+    ours, fates = Pool(num_units=num_units), iter(lost)
+    done: list[int] = []
     for turn in range(1000):
         if turn == restart_at:
-            ours = pool(**shape, taken=done)
+            ours = Pool(num_units=num_units, taken=done)
         if not (taken := ours.take(2)):
             break
-        back = [range_ for range_ in taken if next(fates, False)]
-        done += [range_ for range_ in taken if range_ not in back]
+        back = [number for number in taken if next(fates, False)]
+        done += [number for number in taken if number not in back]
         ours.put_back(back)
-    used = Counter((r.epoch, sample) for r in done for sample in range(r.first, r.first + r.num))
-    assert used == Counter((epoch, sample) for epoch in range(num_epochs) for sample in range(num_samples))
+    assert sorted(done) == list(range(num_units))

@@ -149,7 +149,7 @@ def everybody_else_works(hood: Neighbourhood) -> None:
 
 
 def _publishes(hood: Neighbourhood, conn: Connection) -> None:
-    head = runs.find_run(conn, name="class").head_version
+    head = runs.read_run(conn, name="class").head_version
     assert head is not None
     number = Version(head + 1)
     new = runs.NewVersion(number=number, parent=head, manifest={}, optimizer_step=1, parts=[b"weights"])
