@@ -41,6 +41,9 @@ class LivingRun:
     pool: Pool
     is_stale: bool = False
 
+    def mark_stale(self) -> None:
+        self.is_stale = True
+
     def read_again(self, conn: Connection) -> None:
         fresh = open_run(conn, name=self.name)
         self.head, self.state, self.pool, self.is_stale = fresh.head, fresh.state, fresh.pool, False

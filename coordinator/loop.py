@@ -41,6 +41,7 @@ class Loop:
     stop: threading.Event
     report: Callable[[object], None]
     is_over: Callable[[], bool]
+    on_new_term: Callable[[], None]
 
     def run(self) -> None:
         """Until the run is over or somebody stops us. The database may go and come back as it likes."""
@@ -60,7 +61,12 @@ class Loop:
             self.notifications.close()
 
     def _one_turn(self) -> None:
-        if not self.leadership.hold():
+        term = self.leadership.term
+        leads = self.leadership.hold()
+        if self.leadership.term != term:
+            # Somebody else may have led in between; what we remember of the run may be old.
+            self.on_new_term()
+        if not leads:
             self.notifications.wait(_LONGEST_WAIT_SECONDS)
             return
         for turn in self.turns:

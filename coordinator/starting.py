@@ -84,6 +84,7 @@ class Start:
             stop=self.stop,
             report=lines.report,
             is_over=lambda: lines.finished,
+            on_new_term=living.mark_stale,
         ).run()  # fmt: skip
         leadership.give_up()
 
