@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 SCHEMA_REVISION: Final = "0001"
 OLDEST_SERVER: Final = 14
 CHANNEL: Final = "barnraise"
+_CLOSES_WITHIN_SECONDS: Final = 0.2
 
 _BY_SQLSTATE: Final[dict[str, type[DatabaseError]]] = {
     "28P01": LoginRefused,
@@ -45,9 +47,13 @@ _BY_SQLSTATE: Final[dict[str, type[DatabaseError]]] = {
     "53300": TooManyConnections,
     "25006": DatabaseReadOnly,
     "57014": StatementEnded,
+    "55P03": StatementEnded,
+    "25P03": StatementEnded,
+    "25P04": StatementEnded,
     "57P01": DatabaseUnreachable,
     "57P02": DatabaseUnreachable,
     "57P03": DatabaseUnreachable,
+    "57P05": DatabaseUnreachable,
     "08006": DatabaseUnreachable,
 }
 
@@ -186,6 +192,9 @@ def _with_words(kind: type[DatabaseError], words: str) -> DatabaseError:
 
 def _raise_ours(context: ExceptionContext) -> None:
     if context.is_pre_ping:
+        # The pool is asking whether an idle connection still lives, and replaces it if not.
+        return
+    if context.is_pre_ping:
         # The pool only asks whether a connection still lives, and opens another where it does not.
         return
     ours = error_from(context.original_exception)
@@ -196,11 +205,16 @@ def _raise_ours(context: ExceptionContext) -> None:
 @contextmanager
 def binary_cursor(connection: Connection) -> Iterator[psycopg.Cursor[Any]]:
     """For bytes: SQLAlchemy has no way to ask for results in binary. Same transaction, same errors."""
+    if not connection.in_transaction():
+        # As execute() does by itself; else a later commit() would see nothing to commit.
+        connection.begin()
     driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
     try:
         with driver.cursor(binary=True) as cursor:
             yield cursor
     except psycopg.Error as error:
+        if driver.closed:
+            connection.invalidate()
         ours = error_from(error)
         if ours is None:
             raise
@@ -218,43 +232,56 @@ class Notifications:
         self._listens = not pooler
         self._connection: psycopg.Connection[Any] | None = None
         self._closed = threading.Event()
+        # A connection must not be closed under a thread that waits on it.
+        self._waiting = threading.Lock()
 
     def wait(self, timeout: float) -> list[str]:
         """The payloads that arrived, at most `timeout` seconds from now; empty when none did."""
-        connection = self._listening()
-        if connection is None:
-            self._closed.wait(timeout)
-            return []
-        try:
-            return list(self._payloads(connection, timeout))
-        except psycopg.OperationalError:
-            self._drop()
+        deadline = time.monotonic() + timeout
+        with self._waiting:
+            connection = self._listening()
+            if connection is None:
+                self._closed.wait(timeout)
+                return []
+            try:
+                while not self._closed.is_set():
+                    left = max(0.0, deadline - time.monotonic())
+                    hints = connection.notifies(timeout=min(left, _CLOSES_WITHIN_SECONDS), stop_after=1)
+                    payloads = [hint.payload for hint in hints]
+                    if payloads or left <= _CLOSES_WITHIN_SECONDS:
+                        return payloads
+            except psycopg.OperationalError:
+                self._drop()
             return []
 
     def close(self) -> None:
+        """Ends a wait in another thread."""
         self._closed.set()
-        self._drop()
-
-    @staticmethod
-    def _payloads(connection: psycopg.Connection[Any], timeout: float) -> Iterator[str]:
-        for notification in connection.notifies(timeout=timeout, stop_after=1):
-            yield notification.payload
+        with self._waiting:
+            self._drop()
 
     def _listening(self) -> psycopg.Connection[Any] | None:
         if not self._listens or self._closed.is_set():
             return None
         if self._connection is None:
-            # Detached: it lives as long as this object, and must not go back to a pool that thinks it is idle.
             try:
-                pooled = self._engine.raw_connection()
-            except DatabaseError:
+                self._connection = self._listen()
+            except (DatabaseError, psycopg.OperationalError):
                 return None
-            connection: psycopg.Connection[Any] = pooled.driver_connection  # type: ignore[assignment]
-            pooled.detach()
+        return self._connection
+
+    def _listen(self) -> psycopg.Connection[Any]:
+        # Detached: it lives as long as this object, and must not go back to a pool that thinks it is idle.
+        pooled = self._engine.raw_connection()
+        connection: psycopg.Connection[Any] = pooled.driver_connection  # type: ignore[assignment]
+        pooled.detach()
+        try:
             connection.autocommit = True
             connection.execute(f"LISTEN {CHANNEL}")
-            self._connection = connection
-        return self._connection
+        except psycopg.Error:
+            connection.close()
+            raise
+        return connection
 
     def _drop(self) -> None:
         if self._connection is not None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import alembic.command
 import alembic.config
+import psycopg.errors
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import IntegrityError
 
 import migrations
 from contract.database import SCHEMA_REVISION, engine_for, revision_of
@@ -59,6 +61,16 @@ class Migrated:
 
 def migrate(engine: Engine) -> Migrated:
     """Safe to repeat, and safe to run twice at once: the second waits for the first."""
+    try:
+        return _migrate(engine)
+    except IntegrityError as error:
+        # Where two begin with nothing, the second waits at the first name it makes, and then finds it taken.
+        if not isinstance(error.orig, psycopg.errors.UniqueViolation):
+            raise
+        return _migrate(engine)
+
+
+def _migrate(engine: Engine) -> Migrated:
     with engine.connect() as connection:
         before = revision_of(connection)
         if before is not None and int(before) > int(SCHEMA_REVISION):

@@ -23,6 +23,9 @@ def run(connection: Connection) -> None:
     )
     # Alembic keeps its own record in the schema that the first revision would make.
     connection.execute(text("CREATE SCHEMA IF NOT EXISTS ledger"))
+    if connection.execute(text("SELECT to_regclass('ledger.schema_version')")).scalar_one():
+        # Two coordinators may be started at once: the second waits here, and then finds nothing left to do.
+        connection.execute(text("LOCK TABLE ledger.schema_version IN SHARE ROW EXCLUSIVE MODE"))
     with context.begin_transaction():
         context.run_migrations()
 

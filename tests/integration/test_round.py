@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 from sqlalchemy import text
 
-from contract.errors import AlreadySubmitted, LeaseLost, NotFound, OverQuota
+from contract.errors import NotFound, OverQuota
 from contract.ids import UnitId, Version
-from coordinator.ledger import gradients, units
+from coordinator.ledger import gradients
 from tests.integration.classroom import GRADIENT, Classroom, claim, classroom, join, submission
 from worker import ledger
 
@@ -40,38 +40,6 @@ def test_a_submitted_gradient_waits_for_the_merge_with_its_bytes(classroom: Clas
         (waiting,) = gradients.waiting_gradients(conn, run=classroom.run)
         assert gradients.read_part(conn, gradient=waiting.gradient, part=0) == GRADIENT
     assert (waiting.unit, waiting.base_version, waiting.losses) == (lease.unit, Version(0), {"loss": 0.5})
-
-
-def test_a_second_submit_counts_nothing(classroom: Classroom) -> None:
-    alice = classroom.invite("alice")
-    classroom.open_units(1)
-    lease = claim(alice, join(alice))
-    with alice.begin() as conn:
-        ledger.submit(conn, lease=lease, submission=submission(), last_part=GRADIENT)
-    with pytest.raises(AlreadySubmitted), alice.begin() as conn:
-        ledger.submit(conn, lease=lease, submission=submission(), last_part=GRADIENT)
-    with classroom.owner.begin() as conn:
-        assert len(gradients.waiting_gradients(conn, run=classroom.run)) == 1
-
-
-def test_submit_after_cancel_says_so(classroom: Classroom) -> None:
-    alice = classroom.invite("alice")
-    classroom.open_units(1, planned_version=Version(0))
-    lease = claim(alice, join(alice))
-    with classroom.owner.begin() as conn:
-        units.cancel_overtaken(conn, run=classroom.run, version=Version(0), reason="version 1 is out")
-    with pytest.raises(LeaseLost, match="version 1 is out"), alice.begin() as conn:
-        ledger.submit(conn, lease=lease, submission=submission(), last_part=GRADIENT)
-
-
-def test_another_worker_of_the_same_person_may_not_submit(classroom: Classroom) -> None:
-    alice = classroom.invite("alice")
-    classroom.open_units(1)
-    lease = claim(alice, join(alice))
-    other = join(alice, "desktop")
-    stolen = dataclasses.replace(lease, worker=other.worker)
-    with pytest.raises(LeaseLost), alice.begin() as conn:
-        ledger.submit(conn, lease=stolen, submission=submission(), last_part=GRADIENT)
 
 
 def test_a_worker_holds_so_many_units_and_no_more(classroom: Classroom) -> None:
