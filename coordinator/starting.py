@@ -15,7 +15,7 @@ from contract.database import Notifications
 from contract.errors import ConfigError
 from contract.sources import SOURCES
 from contract.states import RunState
-from contract.workloads import WORKLOADS
+from contract.workloads import WORKLOADS, options_from, require_fit
 from coordinator.duties.finish import Finish
 from coordinator.duties.merge import Merge
 from coordinator.duties.plan import Plan
@@ -97,17 +97,14 @@ class Start:
 
     def _new_run(self) -> runs.NewRun:
         config, training = self.config, self.config.training
-        named = set(type(config.model).model_fields) - {"name", "options"}
-        options = {**_changed(config.model, sorted(named)), **config.model.options}
+        options = options_from(config.model)
         workload = WORKLOADS.build(config.model.name, options)
         source = SOURCES.build(config.data.name, config.data.options)
         path = resolve_path(config.data.path, config_file=self.config_file) if config.data.path else None
         dataset = source.open(
             path=path, split="train", num_samples=config.data.num_samples, seed=config.run.seed, **workload.view
         )
-        misfit = workload.misfit(dataset)
-        if misfit is not None:
-            raise ConfigError([f"data.name: {source.name} does not fit model.name: {workload.name}: {misfit}"])
+        require_fit(workload, dataset)
         if training.num_workunits_per_update == "auto":
             raise ConfigError(["training.num_workunits_per_update: auto is not understood yet; give a number"])
         return runs.NewRun(

@@ -1,14 +1,15 @@
 """Admitted gradients -> aggregate -> optimizer -> next weights. No clock, no database, no randomness.
 
 Weights and moments live in the bytes that are published: a blob is a window on the state, nothing is packed or copied.
-So the coordinator holds the weights, two moments, and one group's aggregate: four times the model. The price is that a
-step changes the state in place; a coordinator that could not publish a step reads its state from the ledger again.
+And the aggregate exists slab by slab. So the coordinator holds three times the model (weights and two moments) and a
+little. The price is that a step changes the state in place: a coordinator that could not publish a step reads its state
+from the ledger again.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ from coordinator.vectors import BUFFERS, Vectors
 
 # Four arrays of so many values stay in a processor's second cache while seven operations go over them.
 _STEP_VALUES = min(CHUNK_VALUES, 1 << 15)
+# 16 MB, or one tensor that is larger: what is aggregated before the optimizer takes it.
+_SLAB_VALUES = 1 << 22
 _FIRST, _SECOND = "first_moment/", "second_moment/"
 
 
@@ -79,21 +82,37 @@ def advance(
     hyperparameters: Hyperparameters,
 ) -> dict[str, list[float]]:
     """One update in place; by group, the share that each gradient had. The order of the gradients decides the last
-    bits of the sum, so the caller keeps one that does not depend on who came first."""
+    bits of a sum, so the caller keeps one that does not depend on who came first."""
     problem = rule.problem(len(gradients))
     if problem is not None:
         raise ValueError(problem)
     groups = {group.name: group for group in vectors.groups}
     shares = {}
     for name, sizes in vectors.sizes.items():
-        totals = {tensor: torch.empty(size, dtype=torch.float32) for tensor, size in sizes.items()}
-        shares[name] = rule.aggregate([admitted.contribution(name) for admitted in gradients], totals)
-        if name == BUFFERS:
-            _take_over(state.weights, totals)
-        else:
-            _adam(state, groups[name], totals, hyperparameters)
+        combination = rule.combine([admitted.contribution(name) for admitted in gradients], sizes)
+        shares[name] = list(combination.shares)
+        for slab in _slabs(sizes):
+            totals = {tensor: torch.empty(sizes[tensor], dtype=torch.float32) for tensor in slab}
+            combination.fill(totals)
+            if name == BUFFERS:
+                _take_over(state.weights, totals)
+            else:
+                _adam(state, groups[name], totals, hyperparameters)
     state.step += 1
     return shares
+
+
+def _slabs(sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """Neighbours in a blob, which is laid out by name, so that reading a slab is reading on."""
+    slab: list[str] = []
+    num_values = 0
+    for name in sorted(sizes):
+        if slab and num_values + sizes[name] > _SLAB_VALUES:
+            yield slab
+            slab, num_values = [], 0
+        slab.append(name)
+        num_values += sizes[name]
+    yield slab
 
 
 def _take_over(weights: Mapping[str, Tensor], totals: Mapping[str, Tensor]) -> None:

@@ -14,12 +14,13 @@ from contract.compressors import Codec, encoded
 from contract.database import Notifications
 from contract.errors import AlreadySubmitted, BarnraiseError, LeaseLost, LedgerRefusal, OverQuota, RunNotOpen
 from contract.ids import Version
-from contract.sources.base import Batch, Dataset
+from contract.sources.base import Batch
 from contract.tensors import split
 from contract.workloads.base import GradientResult
 from contract.workloads.units import Unit
 from worker import ledger
 from worker.cache import VersionCache
+from worker.compute import Computer
 from worker.heartbeat import Heartbeat, Holdings
 from worker.ledger import Joined, Lease, Submission
 from worker.retrying import StoppedError, until_it_works
@@ -31,6 +32,7 @@ Report = Callable[[str], None]
 class Task:
     lease: Lease
     weights: bytes
+    unit: Unit
     samples: Batch
 
 
@@ -56,10 +58,10 @@ class Ahead:
     """Claims the next unit and fetches its version and samples while the one before is computed."""
 
     def __init__(
-        self, here: Surroundings, dataset: Dataset, cache: VersionCache, *, poll_seconds: float, pooler: bool
+        self, here: Surroundings, computer: Computer, cache: VersionCache, *, poll_seconds: float, pooler: bool
     ) -> None:
         self._here = here
-        self._dataset = dataset
+        self._computer = computer
         self._cache = cache
         self._poll_seconds = poll_seconds
         self._notifications = Notifications(here.engine, pooler=pooler)
@@ -113,7 +115,10 @@ class Ahead:
             if weights is None or self._here.holdings.why_dropped(lease) is not None:
                 self._here.holdings.remove(lease)
                 continue
-            return Task(lease=lease, weights=weights, samples=self._samples(lease))
+            unit = Unit(
+                epoch=lease.epoch, first_sample=lease.first_sample, num_samples=lease.num_samples, seed=lease.seed
+            )
+            return Task(lease=lease, weights=weights, unit=unit, samples=self._computer.samples(unit))
         return None
 
     def _claim(self) -> Lease | None:
@@ -137,10 +142,6 @@ class Ahead:
         if content is not None:
             self._version = (lease.base_version, content)
         return content
-
-    def _samples(self, lease: Lease) -> Batch:
-        unit = Unit(epoch=lease.epoch, first_sample=lease.first_sample, num_samples=lease.num_samples, seed=lease.seed)
-        return unit.samples(self._dataset, run_seed=self._here.joined.seed)
 
 
 class Behind:

@@ -21,9 +21,10 @@ from contract.sources.base import Dataset
 from contract.states import RunState
 from contract.tensors import unpack
 from contract.workloads import WORKLOADS
-from contract.workloads.base import OpenModel, Workload
+from contract.workloads.base import Workload
 from worker import ledger
 from worker.cache import VersionCache
+from worker.compute import Computer
 from worker.heartbeat import Heartbeat, Holdings, Vitals
 from worker.ledger import Joined
 from worker.pipeline import Ahead, Behind, Result, Surroundings, Task
@@ -54,8 +55,13 @@ class Session:
             engine=engine, joined=joined, holdings=holdings, heartbeat=heartbeat, stop=self.stop,
             report=self.reporter.trouble,
         )  # fmt: skip
+        own_batch_size = self.config.worker.batch_size
+        computer = Computer(
+            workload, dataset, run_seed=joined.seed, batch_size=joined.training["batch_size"],
+            own_batch_size=None if own_batch_size == "auto" else own_batch_size, device=self.device,
+        )  # fmt: skip
         ahead = Ahead(
-            here, dataset, VersionCache(self._cache_folder()), poll_seconds=self.config.worker.poll_interval,
+            here, computer, VersionCache(self._cache_folder()), poll_seconds=self.config.worker.poll_interval,
             pooler=self.config.database.pooler,
         )  # fmt: skip
         codec = CODECS.build(joined.training["codec"], joined.training.get("codec_options", {}))
@@ -64,7 +70,7 @@ class Session:
         ahead.start()
         behind.start()
         try:
-            self._work(here, workload, ahead, behind)
+            self._work(here, workload, computer, ahead, behind)
         except StoppedError:
             pass
         finally:
@@ -77,14 +83,14 @@ class Session:
         elif refusal is not None:
             raise refusal
 
-    def _work(self, here: Surroundings, workload: Workload, ahead: Ahead, behind: Behind) -> None:
-        model, manifest, loaded = workload.open_model(self.device), workload.manifest(), None
+    def _work(self, here: Surroundings, workload: Workload, computer: Computer, ahead: Ahead, behind: Behind) -> None:
+        manifest, loaded = workload.manifest(), None
         while (task := ahead.next()) is not None:
             if loaded != task.lease.base_version:
-                model.load(unpack(task.weights, manifest, max_bytes=len(task.weights)))
+                computer.load(unpack(task.weights, manifest, max_bytes=len(task.weights)))
                 loaded = task.lease.base_version
             try:
-                result = self._compute(here, model, task)
+                result = self._compute(here, computer, task)
             except UnitDroppedError as dropped:
                 self.reporter.dropped(task.lease, str(dropped))
             except (RuntimeError, MemoryError, ArithmeticError, BarnraiseError) as failure:
@@ -93,7 +99,7 @@ class Session:
                 here.holdings.vitals = Vitals(phase="uploading", progress=1.0)
                 behind.deliver(result)
 
-    def _compute(self, here: Surroundings, model: OpenModel, task: Task) -> Result:
+    def _compute(self, here: Surroundings, computer: Computer, task: Task) -> Result:
         began = time.monotonic()
         lease = task.lease
 
@@ -109,9 +115,7 @@ class Session:
             )
 
         self.reporter.began(lease)
-        gradient = model.gradient(
-            task.samples, seed=lease.seed, batch_size=here.joined.training["batch_size"], watch=watch
-        )
+        gradient = computer.gradient(task.unit, task.samples, watch=watch)
         self.reporter.computed(lease, gradient.num_samples, gradient.losses, time.monotonic() - began)
         return Result(lease=lease, gradient=gradient)
 

@@ -20,11 +20,16 @@ WORKLOADS: Final = Registry[Workload]("workload", Dcgan, Mlp, Cnn, TinyLstm, Sma
 
 
 def options_from(section: Model) -> dict[str, object]:
-    """The options that the ledger keeps: keys of the section that were written and that the workload has, then those
-    under `options`. A key left out has the workload's default, not the section's."""
+    """The options that the ledger keeps: keys that somebody changed, then those under `options`. The section's defaults
+    are a GAN's, and every workload has its own."""
     known = {field.name for field in dataclasses.fields(WORKLOADS.get(section.name))}  # type: ignore[arg-type]
-    written = {key for key in section.model_fields_set if key in known}
-    return {**{key: getattr(section, key) for key in sorted(written)}, **section.options}
+    fields = type(section).model_fields
+    named = [name for name in fields if name not in ("name", "options")]
+    changed = {name: getattr(section, name) for name in named if getattr(section, name) != fields[name].default}
+    unknown = [f"model.{name}: model.name: {section.name} has no such option" for name in changed if name not in known]
+    if unknown:
+        raise ConfigError(unknown)
+    return {**changed, **section.options}
 
 
 def require_fit(workload: Workload, dataset: Dataset) -> None:

@@ -24,6 +24,9 @@ class ModuleModel(abc.ABC):
     def __init__(self, module: nn.Module, device: str) -> None:
         self.module = module.to_empty(device=device).train()
         self.device = torch.device(device)
+        if self.device.type == "cpu":
+            # Convolutions on a processor are an eighth faster this way (benchmarks/compute.py); others take no notice.
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._parameters = dict(module.named_parameters())
         self._buffers = dict(module.named_buffers())
         self._base_buffers = {name: torch.empty_like(buffer) for name, buffer in self._buffers.items()}
@@ -101,7 +104,8 @@ class ModuleModel(abc.ABC):
     def _take_gradients(self) -> dict[str, Tensor]:
         taken = {}
         for name, parameter in self._parameters.items():
-            taken[name] = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            taken[name] = gradient.contiguous()
             parameter.grad = None
         return taken
 

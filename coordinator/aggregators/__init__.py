@@ -3,9 +3,9 @@
 from typing import Final
 
 from contract.registry import Registry
-from coordinator.aggregators.base import Aggregator, Contribution
+from coordinator.aggregators.base import Aggregator, Combination, Contribution, WeightedSum
 from coordinator.aggregators.mean import Mean
 
 AGGREGATORS: Final = Registry[Aggregator]("aggregation rule", Mean)
 
-__all__ = ["AGGREGATORS", "Aggregator", "Contribution"]
+__all__ = ["AGGREGATORS", "Aggregator", "Combination", "Contribution", "WeightedSum"]
