@@ -153,7 +153,7 @@ def invite(
     place = _ledger(config, config_file)
     for invitation in invite_people(place, config, persons, directory=directory, renew=renew):
         click.echo(f"\n{invitation.name}: send them {invitation.file}, or this one line (it holds their password):")
-        click.echo(f"  worker doctor {invitation.token}")
+        click.echo(f"  worker join {invitation.token}")
 
 
 @coordinator.command()

@@ -84,7 +84,7 @@ def _walk() -> None:
     with owner.connect() as conn:
         waiting = gradients.waiting_gradients(conn, run=run)
     _console.print(f"  {len(waiting)} gradients wait for the merge; none was counted twice, none was lost")
-    _console.print("\nThe training itself arrives with the next release; this was the ground it stands on.")
+    _console.print("\nThis was the ground; `coordinator start` and `worker join` train a model on it.")
 
 
 def _open_run(owner: Engine) -> RunId:
