@@ -26,7 +26,7 @@ from benchmarks.tls_front import measure_front
 from contract.ids import Version, WorkerId
 from coordinator.embedded import EmbeddedSettings, ensure_running, stop
 from coordinator.embedded.sockets import listen
-from coordinator.ledger import gradients, runs
+from coordinator.ledger import gradients, versions
 from worker import ledger as volunteer
 from worker.ledger import Lease, Submission
 
@@ -93,9 +93,9 @@ class Volunteer:
     def publish(self, parts: Sequence[bytes]) -> None:
         """The coordinator's part: a version of that size to fetch."""
         self.version = Version(self.version + 1)
-        new = runs.NewVersion(number=self.version, parent=None, manifest={}, optimizer_step=0, parts=parts)
+        new = versions.NewVersion(number=self.version, parent=None, manifest="{}", optimizer_step=0, parts=parts)
         with self.bench.owner.begin() as conn:
-            runs.publish_version(conn, run=self.bench.run, new=new)
+            versions.publish_version(conn, run=self.bench.run, new=new)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from sqlalchemy import URL, Engine, create_engine, make_url, text
 from contract.database import engine_for
 from contract.ids import RunId, Version
 from contract.states import RunState
-from coordinator.ledger import people, runs, units
+from coordinator.ledger import people, runs, units, versions
 from coordinator.migrating import migrate
 from tests.servers.embedded import Postgres, wheel_binaries
 
@@ -152,8 +152,10 @@ def bench_ledger(server: BenchServer, name: str = "ledger", *, num_workers: int 
         migrate(owner)
         with owner.begin() as conn:
             run = runs.create_run(conn, _NEW_RUN)
-            first = runs.NewVersion(number=Version(0), parent=None, manifest={}, optimizer_step=0, parts=[b"weights"])
-            runs.publish_version(conn, run=run, new=first)
+            first = versions.NewVersion(
+                number=Version(0), parent=None, manifest="{}", optimizer_step=0, parts=[b"weights"]
+            )
+            versions.publish_version(conn, run=run, new=first)
             runs.set_run_state(conn, run=run, state=RunState.RUNNING)
             admission = people.invite(conn, name="bench", password=PASSWORD, connection_limit=64)
             values = {"run": run, "num": num_workers, "role": admission.role}

@@ -20,7 +20,7 @@ from benchmarks.server import bench_ledger, quiet_server
 from benchmarks.table import Row, print_rows, print_table
 from contract.ids import RunId, Version, WorkerId
 from coordinator.duties.reap import Reap
-from coordinator.ledger import gradients, runs, units
+from coordinator.ledger import gradients, units, versions
 from worker import ledger as volunteer
 from worker.ledger import Submission
 
@@ -86,8 +86,10 @@ class Rounds:
         with self.owner.begin() as conn:
             waiting = [one.gradient for one in gradients.waiting_gradients(conn, run=self.run)]
             assert len(waiting) == self.num_gradients
-            new = runs.NewVersion(number=version, parent=None, manifest={}, optimizer_step=version, parts=[b"weights"])
-            runs.publish_version(conn, run=self.run, new=new)
+            new = versions.NewVersion(
+                number=version, parent=None, manifest="{}", optimizer_step=version, parts=[b"weights"]
+            )
+            versions.publish_version(conn, run=self.run, new=new)
             gradients.mark_merged(
                 conn, run=self.run, version=version, gradients=waiting, weights=[1.0] * self.num_gradients
             )

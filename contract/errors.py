@@ -23,13 +23,15 @@
     |   |-- BadArgument                 BR006
     |   |-- NotFound                    BR007
     |   |-- AlreadySubmitted            BR008
-    |   `-- RunNotOpen                  BR009
+    |   |-- RunNotOpen                  BR009
+    |   `-- LeadershipLost              another coordinator leads the run
     |-- BlobError                       exit 5    bytes that are not what they claim to be
     |-- EmbeddedServerError             exit 6    the private PostgreSQL will not run
     |   |-- NoServerBinaries
     |   |-- OtherMajorVersion
     |   `-- AddressInUse
-    `-- InvitationError                 exit 7    an invitation cannot be made, read or taken back
+    |-- InvitationError                 exit 7    an invitation cannot be made, read or taken back
+    `-- DataError                       exit 8    the data to learn from cannot be had
 
 The docstring is the default message: one line that says what is wrong and what to do. Data travels in attributes.
 """
@@ -174,6 +176,10 @@ class RunNotOpen(LedgerRefusal):
     sqlstate = "BR009"
 
 
+class LeadershipLost(LedgerRefusal):
+    """Another coordinator leads this run now; this one stands by."""
+
+
 class BlobError(BarnraiseError):
     """These bytes are not what they claim to be."""
 
@@ -202,6 +208,20 @@ class InvitationError(BarnraiseError):
     """The invitation cannot be made, read or taken back."""
 
     exit_code = 7
+
+
+class DataError(BarnraiseError):
+    """The data to learn from cannot be had or read; the message says which, where it was looked for, and what to do."""
+
+    exit_code = 8
+
+    def __init__(self, source: str, problem: str, advice: str, *, looked_in: Sequence[str] = ()) -> None:
+        self.source = source
+        self.problem = problem
+        self.advice = advice
+        self.looked_in = tuple(looked_in)
+        where = f" (looked in {', '.join(self.looked_in)})" if self.looked_in else ""
+        super().__init__(f"data source {source}: {problem}{where}; {advice}")
 
 
 def all_errors(root: type[BarnraiseError] = BarnraiseError) -> Iterator[type[BarnraiseError]]:

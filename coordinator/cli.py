@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,6 +115,23 @@ def migrate(config_file: Path | None, overrides: tuple[str, ...]) -> None:
 @coordinator.command()
 @_config
 @_overrides
+def start(config_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Lead the run of the configuration, from its beginning or from where it stands."""
+    from rich.console import Console
+
+    from coordinator.place import open_place
+    from coordinator.starting import Start
+
+    config = _load(config_file, overrides)
+    stop = threading.Event()
+    _stop_on_interrupt(stop)
+    place = open_place(config, config_file)
+    Start(config=config, config_file=config_file, place=place, console=Console(), stop=stop).run()
+
+
+@coordinator.command()
+@_config
+@_overrides
 @click.argument("names", nargs=-1)
 @click.option("--roster", type=click.Path(path_type=Path), help="A CSV file with a column name, perhaps display_name.")
 @click.option("--directory", type=click.Path(path_type=Path), default=Path("invitations"), show_default=True)
@@ -134,7 +153,7 @@ def invite(
     place = _ledger(config, config_file)
     for invitation in invite_people(place, config, persons, directory=directory, renew=renew):
         click.echo(f"\n{invitation.name}: send them {invitation.file}, or this one line (it holds their password):")
-        click.echo(f"  worker doctor {invitation.token}")
+        click.echo(f"  worker join {invitation.token}")
 
 
 @coordinator.command()
@@ -202,6 +221,19 @@ def database_status(config_file: Path | None, overrides: tuple[str, ...]) -> Non
     front = f", with TLS (process {now.front_pid})" if now.front_pid else ""
     click.echo(f"PostgreSQL {now.version or ''} {state}{front}")
     click.echo(f"data: {now.data_directory} ({now.num_bytes / 1e6:.0f} MB), logs: {now.log_directory}")
+
+
+def _stop_on_interrupt(stop: threading.Event) -> None:
+    """The first Ctrl-C lets the turn under way end; the second does not wait."""
+
+    def interrupted(_signal: int, _frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        click.echo("stopping after this turn; Ctrl-C once more stops at once", err=True)
+        stop.set()
+
+    signal.signal(signal.SIGINT, interrupted)
+    signal.signal(signal.SIGTERM, interrupted)
 
 
 def _load(config_file: Path | None, overrides: tuple[str, ...]) -> Config:

@@ -26,7 +26,7 @@ from coordinator.place import Place
 _HEADER = """\
 # Your invitation to raise a model together. It holds your password: keep it to yourself.
 #   pip install barnraise
-#   worker doctor --config {file}
+#   worker join --config {file}
 """
 _MOST_PEOPLE = 5000
 

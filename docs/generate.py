@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from contract.config import generated_files
 from contract.errors import BarnraiseError, all_errors
+from contract.sources import SOURCES
 from contract.states import GRADIENT_EDGES, RUN_EDGES, UNIT_EDGES
 from coordinator.cli import coordinator
 from worker.cli import worker
@@ -27,6 +32,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "errors.md": errors(),
         REFERENCE / "cli.md": commands(),
         REFERENCE / "sql-functions.md": sql_functions(),
+        REFERENCE / "data-sources.md": data_sources(),
     }
 
 
@@ -114,6 +120,22 @@ def sql_functions() -> str:
         signature = re.sub(r"\s+", " ", found[1]) + "\n    returns " + re.sub(r"\s+", " ", found[2])
         comment = " ".join(line.removeprefix("--").strip() for line in text.split("CREATE FUNCTION")[0].splitlines())
         parts += [f"## {file.stem}", comment.strip(), f"```sql\n{signature}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def data_sources() -> str:
+    parts = [
+        "# Data sources",
+        "Written by `make docs` from `contract/sources`. `data.name` chooses one, `data.path` says where it reads from disk, "
+        "`data.options` holds what is listed here. Every volunteer needs the same data: a fingerprint of it is compared "
+        "at joining.",
+    ]
+    for source in SOURCES:
+        module = inspect.getdoc(sys.modules[source.__module__])
+        options = [field for field in dataclasses.fields(cast(Any, source)) if field.init]
+        rows = [f"| `{field.name}` | `{json.dumps(field.default)}` |" for field in options]
+        parts += [f"## {source.name}", str(module), str(inspect.getdoc(source))]
+        parts += ["\n".join(["| option | default |", "|---|---|", *rows])] if rows else []
     return "\n\n".join(parts) + "\n"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import traceback
 from pathlib import Path
 
@@ -55,3 +57,34 @@ def doctor(config_file: Path | None, overrides: tuple[str, ...], token: str | No
         click.echo(("ok    " if finding.good else "NOT OK ") + finding.text)
     if not all(finding.good for finding in findings):
         sys.exit(3)
+
+
+@worker.command()
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="The file you were sent.")
+@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Overrides a key of the file.")
+@click.argument("token", required=False)
+def join(config_file: Path | None, overrides: tuple[str, ...], token: str | None) -> None:
+    """Join the run you were invited to, and compute until it is over or you press Ctrl-C."""
+    from rich.console import Console
+
+    from worker.invitation import load_invitation
+    from worker.reporting import Lines
+    from worker.session import Session
+
+    config = load_invitation(config_file, token, overrides=overrides)
+    stop = threading.Event()
+    _stop_on_interrupt(stop)
+    Session(config=config, device="cpu", reporter=Lines(console=Console()), stop=stop).run()
+
+
+def _stop_on_interrupt(stop: threading.Event) -> None:
+    """The first Ctrl-C gives the unit back and says goodbye; the second does not wait."""
+
+    def interrupted(_signal: int, _frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        click.echo("leaving; Ctrl-C once more leaves at once", err=True)
+        stop.set()
+
+    signal.signal(signal.SIGINT, interrupted)
+    signal.signal(signal.SIGTERM, interrupted)

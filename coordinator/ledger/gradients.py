@@ -17,6 +17,14 @@ from contract.ids import GradientId, RunId, UnitId, Version, WorkerId
 _WAITING = text("""
     SELECT id, unit_id, worker_id, base_version, codec, num_samples, num_bytes, num_parts, sha256, losses
       FROM ledger.gradients WHERE run_id = :run AND state = 'submitted' ORDER BY id""")
+_PART_SIZES = text("""
+    SELECT octet_length(content) AS num_bytes FROM ledger.gradient_blobs WHERE gradient_id = :gradient ORDER BY part""")
+_DISCARD = text("""
+    UPDATE ledger.gradients SET state = 'discarded', verdict = :verdict, finished_at = now()
+     WHERE id = ANY (CAST(:gradients AS bigint[])) AND state = 'submitted' RETURNING unit_id""")
+_CANCEL_UNITS = text("""
+    UPDATE ledger.work_units SET state = 'cancelled', state_reason = :verdict, finished_at = now()
+     WHERE id = ANY (CAST(:units AS bigint[])) AND state = 'submitted'""")
 _MARK_MERGED = text("""
     UPDATE ledger.gradients g
        SET state = 'merged', weight = m.weight, merged_version = :version, finished_at = now()
@@ -94,6 +102,17 @@ def read_part(conn: Connection, *, gradient: GradientId, part: int) -> bytes | N
     with binary_cursor(conn) as cursor:
         row: tuple[Any, ...] | None = cursor.execute(_READ_PART, (gradient, part)).fetchone()
     return None if row is None else row[0]
+
+
+def part_sizes(conn: Connection, *, gradient: GradientId) -> list[int]:
+    return list(conn.execute(_PART_SIZES, {"gradient": gradient}).scalars())
+
+
+def discard_late(conn: Connection, *, gradients: Sequence[GradientId], verdict: str) -> list[UnitId]:
+    """Sound, but of a round that is over: their units are cancelled, and the samples go back to the epoch."""
+    units = list(conn.execute(_DISCARD, {"gradients": list(gradients), "verdict": verdict}).scalars())
+    conn.execute(_CANCEL_UNITS, {"units": units, "verdict": verdict})
+    return [UnitId(unit) for unit in units]
 
 
 def mark_merged(

@@ -1,18 +1,17 @@
-"""Runs, their versions, and who leads them."""
+"""Runs, and who leads them."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from contract.database import CHANNEL, binary_cursor
-from contract.errors import NotFound
+from contract.database import CHANNEL
+from contract.errors import LeadershipLost, NotFound
 from contract.ids import RunId, Version
 from contract.states import RunState
 
@@ -24,20 +23,15 @@ _CREATE = text("""
             CAST(:training AS jsonb), :seed, :num_gradients_per_update, :lease_seconds, :max_lease_seconds,
             :heartbeat_seconds, :max_retries, :max_leases_per_worker, :max_part_bytes, :max_gradient_bytes)
     RETURNING id""")
-_FIND = text("SELECT id, name, state, head_version, lease_seconds FROM ledger.runs WHERE name = :name")
+_READ = text("""
+    SELECT id, name, state, mode, workload, workload_options, data, training, seed, head_version
+      FROM ledger.runs WHERE name = :name""")
 _SET_STATE = text("""
     UPDATE ledger.runs
        SET state = :state, state_reason = :reason,
            started_at = CASE WHEN :state = 'running' THEN coalesce(started_at, now()) ELSE started_at END,
            finished_at = CASE WHEN :state = 'finished' THEN now() END
      WHERE id = :run AND state <> :state""")
-_ADD_VERSION = text("""
-    INSERT INTO ledger.model_versions (run_id, number, parent, sha256, num_bytes, manifest, optimizer_step)
-    VALUES (:run, :number, :parent, :sha256, :num_bytes, CAST(:manifest AS jsonb), :optimizer_step)""")
-_ADD_PART = """
-    INSERT INTO ledger.model_parts (run_id, version, kind, part, sha256, content)
-    VALUES (%b, %b, 'weights', %b::integer, %b, %b)"""
-_SET_HEAD = text("UPDATE ledger.runs SET head_version = :version WHERE id = :run")
 # From the beginning each time: whatever came back below the floor is found within a second.
 _RAISE_FLOOR = text("""
     UPDATE ledger.runs r SET claim_floor = f.floor
@@ -54,6 +48,9 @@ _LEAD = text("""
      WHERE l.holder = :holder OR l.expires_at < now()
     RETURNING term""")
 # The row stays: a term is never given twice.
+# Locks the row until the commit: nobody is elected while a leader publishes.
+_STILL_LEADS = text("""
+    SELECT true FROM ledger.leaders WHERE run_id = :run AND holder = :holder AND term = :term FOR UPDATE""")
 _YIELD = text("UPDATE ledger.leaders SET expires_at = '-infinity' WHERE run_id = :run AND holder = :holder")
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
@@ -81,20 +78,17 @@ class NewRun:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
+    """All that decides a run, and where it stands."""
+
     run: RunId
-    name: str
     state: RunState
-    head_version: Version | None
-    lease_seconds: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class NewVersion:
-    number: Version
-    parent: Version | None
-    manifest: Mapping[str, Any]
-    optimizer_step: int
-    parts: Sequence[bytes]
+    mode: str
+    workload: str
+    workload_options: Mapping[str, Any]
+    data: Mapping[str, Any]
+    training: Mapping[str, Any]
+    seed: int
+    head_version: Version
 
 
 def create_run(conn: Connection, new: NewRun) -> RunId:
@@ -104,47 +98,34 @@ def create_run(conn: Connection, new: NewRun) -> RunId:
     return RunId(conn.execute(_CREATE, values).scalar_one())
 
 
-def find_run(conn: Connection, *, name: str) -> RunRecord:
-    row = conn.execute(_FIND, {"name": name}).one_or_none()
+def find_run(conn: Connection, *, name: str) -> RunRecord | None:
+    row = conn.execute(_READ, {"name": name}).one_or_none()
     if row is None:
-        raise NotFound(f"there is no run named {name!r} in this ledger; `coordinator start` makes it")
+        return None
     return RunRecord(
         run=RunId(row.id),
-        name=row.name,
         state=RunState(row.state),
-        head_version=row.head_version,
-        lease_seconds=row.lease_seconds,
+        mode=row.mode,
+        workload=row.workload,
+        workload_options=row.workload_options,
+        data=row.data,
+        training=row.training,
+        seed=row.seed,
+        head_version=Version(row.head_version),
     )
+
+
+def read_run(conn: Connection, *, name: str) -> RunRecord:
+    found = find_run(conn, name=name)
+    if found is None:
+        raise NotFound(f"there is no run named {name!r} in this ledger; `coordinator start` makes it")
+    return found
 
 
 def set_run_state(conn: Connection, *, run: RunId, state: RunState, reason: str | None = None) -> None:
     """Volunteers hear of it at once. A run that has the state already keeps it."""
     conn.execute(_SET_STATE, {"run": run, "state": state, "reason": reason})
     conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": f"run {run} {state}"})
-
-
-def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> None:
-    """A version, its parts, and the head that points to it."""
-    digest = hashlib.sha256()
-    for part in new.parts:
-        digest.update(part)
-    conn.execute(
-        _ADD_VERSION,
-        {
-            "run": run,
-            "number": new.number,
-            "parent": new.parent,
-            "sha256": digest.digest(),
-            "num_bytes": sum(len(part) for part in new.parts),
-            "manifest": json.dumps(new.manifest),
-            "optimizer_step": new.optimizer_step,
-        },
-    )
-    with binary_cursor(conn) as cursor:
-        for number, part in enumerate(new.parts):
-            cursor.execute(_ADD_PART, (run, new.number, number, hashlib.sha256(part).digest(), part))
-    conn.execute(_SET_HEAD, {"run": run, "version": new.number})
-    conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": f"head {run} {new.number}"})
 
 
 def raise_claim_floor(conn: Connection, *, run: RunId) -> None:
@@ -157,6 +138,12 @@ def lead(conn: Connection, *, run: RunId, holder: UUID, host: str, lease_seconds
         _LEAD, {"run": run, "holder": holder, "host": host, "lease_seconds": lease_seconds}
     ).scalar_one_or_none()
     return term
+
+
+def require_lead(conn: Connection, *, run: RunId, holder: UUID, term: int | None) -> None:
+    """The fence of whatever a leader publishes: one that stalled past its lease publishes nothing any more."""
+    if conn.execute(_STILL_LEADS, {"run": run, "holder": holder, "term": term}).scalar_one_or_none() is None:
+        raise LeadershipLost
 
 
 def yield_lead(conn: Connection, *, run: RunId, holder: UUID) -> None:

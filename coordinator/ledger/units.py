@@ -41,6 +41,21 @@ _REAP = text("""
                FOR UPDATE OF u SKIP LOCKED) over
      WHERE u.id = over.id
     RETURNING u.id, u.state""")
+_TAKEN = text("""
+    SELECT epoch, first_sample FROM ledger.work_units WHERE run_id = :run AND state <> 'cancelled'""")
+_RANGES = text("""
+    SELECT epoch, first_sample FROM ledger.work_units WHERE id = ANY (CAST(:units AS bigint[]))""")
+_COUNT_ACTIVE = text("""
+    SELECT count(*) FROM ledger.work_units
+     WHERE run_id = :run AND planned_version = :version AND state IN ('open', 'leased', 'submitted')""")
+_COUNT_UNFINISHED = text("""
+    SELECT count(*) FROM ledger.work_units WHERE run_id = :run AND state IN ('open', 'leased', 'submitted')""")
+_COUNT_WORKERS = text("""
+    SELECT count(*) FROM ledger.workers w
+      JOIN ledger.heartbeats h ON h.worker_id = w.id
+      JOIN ledger.runs r ON r.id = w.run_id
+     WHERE w.run_id = :run AND w.left_at IS NULL AND h.at > now() - 3 * r.heartbeat_seconds * interval '1 second'""")
+_COUNT_OPEN = text("SELECT count(*) FROM ledger.work_units WHERE run_id = :run AND state = 'open'")
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 
@@ -78,6 +93,32 @@ def open_units(
     opened = [UnitId(row) for row in rows]
     conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": f"units {run}"})
     return opened
+
+
+def taken_ranges(conn: Connection, *, run: RunId) -> list[tuple[int, int]]:
+    """Epoch and first sample of every unit but the cancelled ones: what a restart need not open."""
+    return [(row.epoch, row.first_sample) for row in conn.execute(_TAKEN, {"run": run})]
+
+
+def ranges_of(conn: Connection, *, units: Sequence[UnitId]) -> list[tuple[int, int]]:
+    return [(row.epoch, row.first_sample) for row in conn.execute(_RANGES, {"units": list(units)})]
+
+
+def count_active(conn: Connection, *, run: RunId, planned_version: Version) -> int:
+    """Units of a synchronous round that may still bring a gradient to it."""
+    return int(conn.execute(_COUNT_ACTIVE, {"run": run, "version": planned_version}).scalar_one())
+
+
+def count_unfinished(conn: Connection, *, run: RunId) -> int:
+    return int(conn.execute(_COUNT_UNFINISHED, {"run": run}).scalar_one())
+
+
+def count_workers(conn: Connection, *, run: RunId) -> int:
+    return int(conn.execute(_COUNT_WORKERS, {"run": run}).scalar_one())
+
+
+def count_open(conn: Connection, *, run: RunId) -> int:
+    return int(conn.execute(_COUNT_OPEN, {"run": run}).scalar_one())
 
 
 def cancel_overtaken(conn: Connection, *, run: RunId, version: Version, reason: str) -> list[UnitId]:

@@ -25,7 +25,7 @@ from contract.errors import BarnraiseError
 from contract.ids import RunId, Version
 from contract.states import RunState
 from coordinator.duties.reap import Reap
-from coordinator.ledger import gradients, runs, units
+from coordinator.ledger import gradients, runs, units, versions
 from coordinator.place import open_place
 from worker import ledger
 from worker.invitation import load_invitation
@@ -84,7 +84,7 @@ def _walk() -> None:
     with owner.connect() as conn:
         waiting = gradients.waiting_gradients(conn, run=run)
     _console.print(f"  {len(waiting)} gradients wait for the merge; none was counted twice, none was lost")
-    _console.print("\nThe training itself arrives with the next release; this was the ground it stands on.")
+    _console.print("\nThis was the ground; `coordinator start` and `worker join` train a model on it.")
 
 
 def _open_run(owner: Engine) -> RunId:
@@ -95,8 +95,10 @@ def _open_run(owner: Engine) -> RunId:
     )  # fmt: skip
     with owner.begin() as conn:
         run = runs.create_run(conn, new)
-        weights = runs.NewVersion(number=Version(0), parent=None, manifest={}, optimizer_step=0, parts=[b"weights"])
-        runs.publish_version(conn, run=run, new=weights)
+        weights = versions.NewVersion(
+            number=Version(0), parent=None, manifest="{}", optimizer_step=0, parts=[b"weights"]
+        )
+        versions.publish_version(conn, run=run, new=weights)
         runs.set_run_state(conn, run=run, state=RunState.RUNNING)
         work = [units.NewUnit(epoch=0, first_sample=320 * n, num_samples=320, seed=n) for n in range(2)]
         units.open_units(conn, run=run, units=work, planned_version=Version(0))

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from contract.database import engine_for
 from contract.ids import RunId, UnitId, Version
 from contract.states import RunState
-from coordinator.ledger import people, runs, units
+from coordinator.ledger import people, runs, units, versions
 from tests.servers.databases import Database
 from tests.servers.server import Login
 from worker import ledger
@@ -85,8 +85,8 @@ def open_classroom(database: Database) -> Iterator[Classroom]:
     owner = engine_for(database.url(), application="test")
     with owner.begin() as conn:
         run = runs.create_run(conn, new_run())
-        first = runs.NewVersion(number=Version(0), parent=None, manifest={}, optimizer_step=0, parts=[b"weights"])
-        runs.publish_version(conn, run=run, new=first)
+        first = versions.NewVersion(number=Version(0), parent=None, manifest="{}", optimizer_step=0, parts=[b"weights"])
+        versions.publish_version(conn, run=run, new=first)
         runs.set_run_state(conn, run=run, state=RunState.RUNNING)
     with contextlib.ExitStack() as engines:
         engines.callback(owner.dispose)

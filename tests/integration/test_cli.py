@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ import yaml
 from sqlalchemy import create_engine, text
 
 from contract.invitation import decode_token
+from tests.project import Project
 from tests.servers.databases import Database, Workshop
 
 TEN_MISTAKES = """
@@ -23,44 +21,6 @@ training: {batchsize: 3, learning_rate_g: fast, beta1: 1.5, num_epochs: 0}
 worker: {heartbeat_interval: 200}
 huggingface: {enabled: true}
 """
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
-    folder: Path
-    database: Database
-
-    def run(self, *arguments: str, program: str = "coordinator", **environment: str) -> Result:
-        inherited = {name: value for name, value in os.environ.items() if name not in ("DB_PASSWORD", "CONFIG_PATH")}
-        done = subprocess.run(
-            [sys.executable, "-m", program, *arguments],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**inherited, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "200", **environment},
-        )
-        assert "Traceback" not in done.stdout + done.stderr
-        return Result(code=done.returncode, out=done.stdout, err=done.stderr)
-
-    def write_config(self, **changes: object) -> None:
-        server = self.database.server
-        section: dict[str, object] = {
-            "embedded": False,
-            "host": server.host,
-            "port": server.port,
-            "name": self.database.name,
-            "user": self.database.owner.role,
-            "password": self.database.owner.password,
-        }
-        (self.folder / "config.yaml").write_text(yaml.safe_dump({"database": {**section, **changes}}), "utf-8")
 
 
 @pytest.fixture

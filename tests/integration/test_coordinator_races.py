@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from contract.errors import IllegalTransition
 from contract.ids import GradientId, Version
-from coordinator.ledger import gradients, runs, units
+from coordinator.ledger import gradients, runs, units, versions
 from tests.integration.classroom import GRADIENT, Classroom, claim, classroom, join, submission
 from tests.integration.desk import Desk, desk
 from tests.integration.two_at_once import blocked, open_transaction
@@ -139,14 +139,14 @@ def test_a_term_is_never_given_twice(classroom: Classroom) -> None:
 
 
 def test_a_version_is_published_once(classroom: Classroom) -> None:
-    new = runs.NewVersion(number=Version(1), parent=Version(0), manifest={}, optimizer_step=1, parts=[b"weights"])
+    new = versions.NewVersion(number=Version(1), parent=Version(0), manifest="{}", optimizer_step=1, parts=[b"weights"])
     with (
         open_transaction(classroom.owner) as one,
         open_transaction(classroom.owner) as other,
         classroom.owner.connect() as watcher,
     ):
-        runs.publish_version(one, run=classroom.run, new=new)
-        with blocked(watcher, other, lambda: runs.publish_version(other, run=classroom.run, new=new)) as published:
+        versions.publish_version(one, run=classroom.run, new=new)
+        with blocked(watcher, other, lambda: versions.publish_version(other, run=classroom.run, new=new)) as published:
             one.commit()
             with pytest.raises(sqlalchemy.exc.IntegrityError):
                 published.result()

@@ -11,7 +11,7 @@ from contract.errors import BadArgument, NotFound, OverQuota, RunNotOpen
 from contract.ids import UnitId, Version
 from contract.states import RunState
 from coordinator.duties.reap import Reap
-from coordinator.ledger import gradients, runs, units
+from coordinator.ledger import gradients, runs, units, versions
 from tests.integration.classroom import GRADIENT, Classroom, claim, classroom, join, submission
 from tests.integration.moving_time import expire_lease, outlast_lease
 from worker import ledger
@@ -94,9 +94,9 @@ def test_a_cancelled_unit_is_told(classroom: Classroom) -> None:
 def test_the_new_head_is_told(classroom: Classroom) -> None:
     alice = classroom.invite("alice")
     joined = join(alice)
-    new = runs.NewVersion(number=Version(1), parent=Version(0), manifest={}, optimizer_step=1, parts=[b"weights"])
+    new = versions.NewVersion(number=Version(1), parent=Version(0), manifest="{}", optimizer_step=1, parts=[b"weights"])
     with classroom.owner.begin() as conn:
-        runs.publish_version(conn, run=classroom.run, new=new)
+        versions.publish_version(conn, run=classroom.run, new=new)
     assert beat(alice, joined).head_version == 1
 
 

@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine, text
 from contract.errors import IllegalTransition
 from contract.ids import GradientId, UnitId, Version, WorkerId
 from contract.states import UNIT_EDGES, GradientState, RunState, UnitState
-from coordinator.ledger import gradients, runs, units
+from coordinator.ledger import gradients, runs, units, versions
 from tests.integration.classroom import GRADIENT, Classroom, classroom, new_run, submission
 from tests.integration.ledger_model import Model, Unit
 from tests.integration.moving_time import expire_lease, outlast_lease, silence
@@ -104,7 +104,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.name = f"run-{next(self.world.numbers)}"
         new = dataclasses.replace(new_run(self.name), max_retries=max_retries, max_leases_per_worker=max_leases)
         self.run = runs.create_run(self.owner, new)
-        runs.publish_version(self.owner, run=self.run, new=version(0))
+        versions.publish_version(self.owner, run=self.run, new=version(0))
         runs.set_run_state(self.owner, run=self.run, state=RunState.RUNNING)
         self.model = Model(max_retries=max_retries, max_leases=max_leases, head=Version(0))
         self.ids = [self.join(seat) for seat in self.world.seats]
@@ -286,7 +286,7 @@ class LedgerMachine(RuleBasedStateMachine):
         waiting = [unit.unit for unit in self.model.free([UnitState.SUBMITTED])]
         chosen = data.draw(st.lists(st.sampled_from(waiting), min_size=1, unique=True))
         self.model.merge(chosen)
-        runs.publish_version(self.owner, run=self.run, new=version(self.model.head))
+        versions.publish_version(self.owner, run=self.run, new=version(self.model.head))
         ids = [self.submitted[unit] for unit in chosen]
         self.mark_merged(ids)
         self.judged += ids
@@ -356,9 +356,11 @@ def told(unit: Unit) -> tuple[object, ...]:
     return unit.unit, unit.state, unit.attempt, unit.num_failures, unit.worker
 
 
-def version(number: int) -> runs.NewVersion:
+def version(number: int) -> versions.NewVersion:
     parent = Version(number - 1) if number else None
-    return runs.NewVersion(number=Version(number), parent=parent, manifest={}, optimizer_step=number, parts=[b"x"])
+    return versions.NewVersion(
+        number=Version(number), parent=parent, manifest="{}", optimizer_step=number, parts=[b"x"]
+    )
 
 
 HEALTH = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 import migrations
 from contract.ids import RunId, Version
 from contract.states import RunState
-from coordinator.ledger import gradients, runs, units
+from coordinator.ledger import gradients, runs, units, versions
 from tests.integration.classroom import Classroom, claim, classroom, join, new_run
 from tests.servers.databases import Workshop
 from tests.waiting import wait_until
@@ -52,8 +52,8 @@ def full(workshop: Workshop, template: str) -> Iterator[tuple[Engine, RunId]]:
     engine = engine_for(database.url(), application="test")
     with engine.begin() as conn:
         run = runs.create_run(conn, new_run())
-        first = runs.NewVersion(number=Version(0), parent=None, manifest={}, optimizer_step=0, parts=[b"weights"])
-        runs.publish_version(conn, run=run, new=first)
+        first = versions.NewVersion(number=Version(0), parent=None, manifest="{}", optimizer_step=0, parts=[b"weights"])
+        versions.publish_version(conn, run=run, new=first)
         runs.set_run_state(conn, run=run, state=RunState.RUNNING)
         conn.execute(MANY, {"run": run})
         conn.execute(SOME_LEASED)
@@ -138,6 +138,7 @@ def test_growing_uploads_are_written_in_place(classroom: Classroom) -> None:
     classroom.open_units(1)
     lease = claim(alice, join(alice))
     with alice.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        # The first makes the row, the others write it anew.
         for part in range(21):
             ledger.upload_part(conn, lease=lease, part=part, content=b"x")
     alice.dispose()

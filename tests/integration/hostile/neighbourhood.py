@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from contract.database import engine_for
 from contract.ids import UnitId, Version
 from contract.states import RunState
-from coordinator.ledger import gradients, people, runs, units
+from coordinator.ledger import gradients, people, runs, units, versions
 from tests.integration.classroom import GRADIENT, PASSWORD, Classroom, claim, classroom, join, submission
 from tests.servers.server import Login
 from worker import ledger
@@ -149,11 +149,11 @@ def everybody_else_works(hood: Neighbourhood) -> None:
 
 
 def _publishes(hood: Neighbourhood, conn: Connection) -> None:
-    head = runs.find_run(conn, name="class").head_version
+    head = runs.read_run(conn, name="class").head_version
     assert head is not None
     number = Version(head + 1)
-    new = runs.NewVersion(number=number, parent=head, manifest={}, optimizer_step=1, parts=[b"weights"])
-    runs.publish_version(conn, run=hood.room.run, new=new)
+    new = versions.NewVersion(number=number, parent=head, manifest="{}", optimizer_step=1, parts=[b"weights"])
+    versions.publish_version(conn, run=hood.room.run, new=new)
     waiting = gradients.waiting_gradients(conn, run=hood.room.run)
     if waiting:
         gradients.mark_merged(conn, run=hood.room.run, version=number, gradients=[waiting[0].gradient], weights=[1.0])

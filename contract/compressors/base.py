@@ -1,0 +1,110 @@
+"""How gradients travel: a codec says what a blob of it holds, writes it, and reads it piece by piece.
+
+A codec promises that
+- the blob's form follows from the run's manifest and the codec's options alone, never from the blob;
+- what is read lies within `error_bound` of what was written, for every finite tensor, and a number that is not finite
+  is still not finite when read, so that the admission sees it;
+- any range of any tensor can be read alone, and reads the same alone as together with its neighbours;
+- the same tensors and seed give the same bytes.
+The conformance suite `tests/unit/test_every_codec.py` holds every codec to it.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Final, Protocol
+
+import torch
+from torch import Tensor
+
+from contract.errors import BlobError
+from contract.tensors import DTYPES, BlobFault, Buffer, Manifest, TensorSpec, pack
+
+# (offset, number of bytes) -> those bytes of a blob, wherever it lies.
+ReadRange = Callable[[int, int], Buffer]
+
+# Values that are decoded at a time: a part of the usual size, and small enough for a cache to hold most of it.
+CHUNK_VALUES: Final = 1 << 18
+
+
+class Decoder(Protocol):
+    """A gradient that stays encoded until it is looked at."""
+
+    def read(self, name: str, start: int, stop: int) -> Tensor:
+        """Values `start` to `stop` of the flattened tensor, as float32 that the caller may change."""
+        ...
+
+    def add_to(self, name: str, total: Tensor, *, weight: float) -> None:
+        """total += weight * tensor, where `total` is flat; a sparse codec does it without becoming dense."""
+        ...
+
+
+class Codec(Protocol):
+    name: ClassVar[str]
+    # What a lossless codec leaves out is nothing, so a worker need not remember it.
+    lossless: ClassVar[bool]
+
+    def blob_manifest(self, manifest: Manifest) -> Manifest: ...
+
+    def encode(self, tensors: Mapping[str, Tensor], *, seed: int) -> dict[str, Tensor]:
+        """The tensors of the blob; the same names of `blob_manifest`."""
+        ...
+
+    def decoder(self, read: ReadRange, manifest: Manifest) -> Decoder: ...
+
+    def error_bound(self, tensor: Tensor) -> Tensor:
+        """How far each value may be from its original, of a shape that broadcasts to the tensor's."""
+        ...
+
+
+def encoded(codec: Codec, tensors: Mapping[str, Tensor], *, seed: int) -> bytes:
+    return pack(codec.encode(tensors, seed=seed))
+
+
+def open_blob(codec: Codec, read: ReadRange, num_bytes: int, manifest: Manifest) -> Decoder:
+    """BlobError unless the blob has the form that codec and manifest imply; no number of it is looked at."""
+    expected = codec.blob_manifest(manifest)
+    header = expected.header()
+    total = len(header) + expected.num_bytes
+    if num_bytes < total:
+        raise BlobFault.TOO_SHORT.error(num_bytes=num_bytes, expected=total)
+    if num_bytes > total:
+        raise BlobFault.TRAILING.error(surplus=num_bytes - total)
+    if bytes(read(0, len(header))) != header:
+        raise BlobFault.OTHER_LAYOUT.error()
+    return codec.decoder(read, manifest)
+
+
+def range_reader(blob: Buffer) -> ReadRange:
+    view = memoryview(blob).cast("B")
+    return lambda offset, num_bytes: view[offset : offset + num_bytes]
+
+
+class DenseDecoder(abc.ABC):
+    """For codecs that keep every value at a place of its own."""
+
+    def __init__(self, read: ReadRange, manifest: Manifest) -> None:
+        self._read = read
+        self._specs: dict[str, TensorSpec] = {spec.name: spec for spec in manifest.tensors}
+        self._offsets = manifest.offsets()
+
+    @abc.abstractmethod
+    def read(self, name: str, start: int, stop: int) -> Tensor: ...
+
+    def add_to(self, name: str, total: Tensor, *, weight: float) -> None:
+        for start in range(0, total.numel(), CHUNK_VALUES):
+            stop = min(start + CHUNK_VALUES, total.numel())
+            total[start:stop].add_(self.read(name, start, stop), alpha=weight)
+
+    def stored(self, name: str, start: int, stop: int) -> Tensor:
+        """As the blob has them."""
+        spec = self._specs[name]
+        if start == stop:
+            return torch.empty(0, dtype=DTYPES[spec.dtype])
+        content = self._read(self._offsets[name] + start * spec.itemsize, (stop - start) * spec.itemsize)
+        view = memoryview(content)
+        if view.nbytes != (stop - start) * spec.itemsize:
+            raise BlobError("cut short while it was read")
+        # torch warns of memory that it must not write to, and a caller may want to write.
+        return torch.frombuffer(bytearray(view), dtype=DTYPES[spec.dtype])

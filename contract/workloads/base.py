@@ -1,0 +1,141 @@
+"""What a workload is: a model, its loss, its metrics, and how its parameters are stepped.
+
+A workload promises that a unit is a pure function of (weights, samples, seed, options). The conformance suite
+`tests/unit/test_every_workload.py` holds every workload to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, Protocol, TypedDict
+
+from torch import Tensor
+
+from contract.sources.base import Batch, Dataset, Kind
+from contract.tensors import Manifest
+
+# Called before each batch with the number of samples done; what it raises ends the unit.
+Watch = Callable[[int], None]
+
+
+class View(TypedDict, total=False):
+    """How a workload wants its data: keywords for `Source.open`."""
+
+    image_size: int
+    channels: int
+    context: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Hyperparameters:
+    """What the optimizers are told. The learning rates are named for a GAN's two halves; others use the first."""
+
+    learning_rate_g: float = 0.0002
+    learning_rate_d: float = 0.0002
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Hyperparameters:
+        """Overridden by what of `settings` is set and concerns the optimizers; the rest is none of our business."""
+        names = {field.name for field in dataclasses.fields(self)}
+        given = {name: float(value) for name, value in settings.items() if name in names and value is not None}
+        return dataclasses.replace(self, **given)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """The share of the learning rate at an optimizer step: a warm-up, then half a cosine down to `floor`, then `floor`.
+
+    Without `decay_steps` the rate stays at its full height after the warm-up.
+    """
+
+    warmup_steps: int = 0
+    decay_steps: int = 0
+    floor: float = 0.0
+
+    def share(self, step: int) -> float:
+        """At the step that follows `step` steps."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        if self.decay_steps == 0:
+            return 1.0
+        progress = min(1.0, (step - self.warmup_steps) / self.decay_steps)
+        return self.floor + (1.0 - self.floor) * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Parameters that one optimizer steps, and that make one vector for the aggregation rules."""
+
+    name: str
+    parameters: tuple[str, ...]
+    learning_rate: Literal["learning_rate_g", "learning_rate_d"] = "learning_rate_g"
+    # Decoupled from the gradient (AdamW); norms, biases and embeddings are spared.
+    weight_decay: float = 0.0
+    spared: frozenset[str] = frozenset()
+    schedule: Schedule = Schedule()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class GradientResult:
+    """What a unit comes to. The tensors are those of the model's manifest, in its order: the gradient of each
+    parameter, and of each buffer the value it has after the unit."""
+
+    tensors: dict[str, Tensor]
+    losses: dict[str, float]
+    num_samples: int
+
+
+class OpenModel(Protocol):
+    """A model in memory, once: weights are overwritten in place."""
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None: ...
+
+    def gradient(self, samples: Batch, *, seed: int, batch_size: int, watch: Watch | None = None) -> GradientResult: ...
+
+    def evaluate(self, dataset: Dataset, *, max_samples: int = 1024, seed: int = 0) -> dict[str, float]:
+        """Held-out metrics by name, of at most `max_samples` samples, evenly spread."""
+        ...
+
+
+class Workload(Protocol):
+    name: ClassVar[str]
+    # Raised whenever the same options come to mean other numbers; workers of another version are refused.
+    version: ClassVar[int]
+    kind: ClassVar[Kind]
+    # Whether a batch's samples act on one another (BatchNorm). Then the batch belongs to the unit's definition, and a
+    # worker may not cut it smaller: docs/decisions/0010.
+    batch_matters: ClassVar[bool]
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """What this workload is trained with unless the run says otherwise."""
+        ...
+
+    @property
+    def view(self) -> View: ...
+
+    def misfit(self, dataset: Dataset) -> str | None:
+        """Why this dataset cannot feed the workload, or None."""
+        ...
+
+    def manifest(self) -> Manifest:
+        """Parameters group by group, then buffers; weights and gradients alike."""
+        ...
+
+    def groups(self) -> tuple[Group, ...]: ...
+
+    def buffers(self) -> tuple[str, ...]: ...
+
+    def initial(self, seed: int) -> dict[str, Tensor]: ...
+
+    def open_model(self, device: str = "cpu") -> OpenModel: ...
+
+
+class GenerativeModel(OpenModel, Protocol):
+    def samples(self, num_samples: int, *, seed: int = 0) -> Tensor:
+        """Images in [-1, 1] of shape [n, c, h, w], drawn in eval mode: what the finished model will draw."""
+        ...

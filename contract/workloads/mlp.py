@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from contract.sources.base import Dataset, Kind
+from contract.workloads.base import Hyperparameters, View
+from contract.workloads.classifying import ClassifyingModel, classes_misfit, fill_layers
+from contract.workloads.opened import ModuleWorkload
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Mlp(ModuleWorkload):
+    """Image classes by one hidden layer: 784-128-10 unless told otherwise."""
+
+    name: ClassVar[str] = "mlp"
+    version: ClassVar[int] = 1
+    kind: ClassVar[Kind] = "images"
+    image_size: int = 28
+    channels: int = 1
+    hidden_features: int = 128
+    num_classes: int = 10
+
+    def __post_init__(self) -> None:
+        if min(self.image_size, self.channels, self.hidden_features) < 1 or self.num_classes < 2:
+            raise ValueError("image_size, channels and hidden_features are at least 1, num_classes at least 2")
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        return Hyperparameters(learning_rate_g=0.002)
+
+    @property
+    def view(self) -> View:
+        return View(image_size=self.image_size, channels=self.channels)
+
+    def misfit(self, dataset: Dataset) -> str | None:
+        return classes_misfit(dataset, self.num_classes)
+
+    def _module(self) -> nn.Module:
+        return nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(self.channels * self.image_size**2, self.hidden_features),
+            nn.ReLU(),
+            nn.Linear(self.hidden_features, self.num_classes),
+        )
+
+    def _fill(self, module: nn.Module, generator: torch.Generator) -> None:
+        fill_layers(module, generator)
+
+    def _open(self, module: nn.Module, device: str) -> ClassifyingModel:
+        return ClassifyingModel(module, device)

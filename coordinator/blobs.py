@@ -1,0 +1,51 @@
+"""Reads a gradient's bytes where they lie, part by part, and checks that they are what was announced."""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import itertools
+
+from sqlalchemy import Connection
+
+from contract.errors import BlobError
+from coordinator.ledger import gradients
+from coordinator.ledger.gradients import WaitingGradient
+
+
+class GradientBytes:
+    """Any range of the blob. The last part read is kept, because a decoder goes from front to end."""
+
+    def __init__(self, conn: Connection, waiting: WaitingGradient) -> None:
+        self._conn = conn
+        self._gradient = waiting.gradient
+        sizes = gradients.part_sizes(conn, gradient=waiting.gradient)
+        self._ends = list(itertools.accumulate(sizes))
+        self._kept: tuple[int, bytes] = (-1, b"")
+        digest = hashlib.sha256()
+        for number in range(len(sizes)):
+            digest.update(self._part(number))
+        if digest.digest() != waiting.sha256:
+            raise BlobError("its bytes do not have the checksum that was announced")
+
+    def read(self, offset: int, num_bytes: int) -> bytes | memoryview:
+        found = bytearray()
+        while len(found) < num_bytes:
+            number = bisect.bisect_right(self._ends, offset + len(found))
+            if number == len(self._ends):
+                raise BlobError("cut short")
+            begin = self._ends[number - 1] if number else 0
+            start = offset + len(found) - begin
+            piece = memoryview(self._part(number))[start : start + num_bytes - len(found)]
+            if len(piece) == num_bytes:
+                return piece
+            found += piece
+        return bytes(found)
+
+    def _part(self, number: int) -> bytes:
+        if self._kept[0] != number:
+            content = gradients.read_part(self._conn, gradient=self._gradient, part=number)
+            if content is None:
+                raise BlobError(f"part {number} is gone")
+            self._kept = (number, content)
+        return self._kept[1]

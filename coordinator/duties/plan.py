@@ -1,0 +1,58 @@
+"""Opens work units: as many as are likely to be used, never the whole epoch."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sqlalchemy import Engine
+
+from contract.errors import DatabaseError
+from contract.ids import UnitId
+from coordinator.ledger import units
+from coordinator.living_run import LivingRun
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    opened: tuple[UnitId, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    engine: Engine
+    living: LivingRun
+    spare_units: int
+
+    def run_once(self) -> Report:
+        living = self.living
+        if living.is_stale:
+            return Report(opened=())
+        with self.engine.begin() as conn:
+            if living.mode == "sync":
+                # Units that failed for good or were handed back to the pool leave room for others.
+                active = units.count_active(conn, run=living.run, planned_version=living.head)
+                missing = living.num_gradients + self.spare_units - active
+            else:
+                workers = units.count_workers(conn, run=living.run)
+                missing = max(living.num_gradients, 2 * workers) - units.count_open(conn, run=living.run)
+        numbers = living.pool.take(max(0, missing))
+        if not numbers:
+            return Report(opened=())
+        try:
+            with self.engine.begin() as conn:
+                opened = units.open_units(
+                    conn,
+                    run=living.run,
+                    units=[self._unit(number) for number in numbers],
+                    planned_version=living.head if living.mode == "sync" else None,
+                )
+        except DatabaseError:
+            living.is_stale = True
+            raise
+        return Report(opened=tuple(opened))
+
+    def _unit(self, number: int) -> units.NewUnit:
+        unit = self.living.cutting.unit(number)
+        return units.NewUnit(
+            epoch=unit.epoch, first_sample=unit.first_sample, num_samples=unit.num_samples, seed=unit.seed
+        )

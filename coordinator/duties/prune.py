@@ -1,0 +1,38 @@
+"""Frees what is no longer needed: bytes of merged gradients, old versions, the optimizer's past."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sqlalchemy import Engine
+
+from contract.ids import Version
+from coordinator.ledger import gradients, versions
+from coordinator.living_run import LivingRun
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    num_parts: int
+    num_blobs: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Prune:
+    engine: Engine
+    living: LivingRun
+    keep_versions: int
+    keep_gradient_blobs: int
+
+    def run_once(self) -> Report:
+        living = self.living
+        with self.engine.begin() as conn:
+            # Workers may still compute on a version of the bounded past; the optimizer goes on from the head alone.
+            before = Version(living.head - self.keep_versions + 1)
+            num_parts = versions.forget_parts(conn, run=living.run, kind="weights", before=before)
+            num_parts += versions.forget_parts(conn, run=living.run, kind="optimizer", before=living.head)
+            up_to = Version(living.head - self.keep_gradient_blobs)
+            num_blobs = gradients.forget_blobs(conn, run=living.run, up_to=up_to)
+        if num_parts or num_blobs:
+            gradients.reclaim_space(self.engine)
+        return Report(num_parts=num_parts, num_blobs=num_blobs)

@@ -1,0 +1,39 @@
+"""One coordinator leads a run; another one started by mistake, or as a standby, waits for its turn."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+import uuid
+
+from sqlalchemy import Connection, Engine
+
+from contract.ids import RunId
+from coordinator.ledger import runs
+
+LEASE_SECONDS = 5.0
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Leadership:
+    """The lease is taken anew at every turn of the loop; a leader that stalls for longer than it has lost the run."""
+
+    engine: Engine
+    run: RunId
+    holder: uuid.UUID = dataclasses.field(default_factory=uuid.uuid4)
+    term: int | None = None
+
+    def hold(self) -> bool:
+        with self.engine.begin() as conn:
+            self.term = runs.lead(
+                conn, run=self.run, holder=self.holder, host=socket.gethostname(), lease_seconds=LEASE_SECONDS
+            )
+        return self.term is not None
+
+    def require(self, conn: Connection) -> None:
+        runs.require_lead(conn, run=self.run, holder=self.holder, term=self.term)
+
+    def give_up(self) -> None:
+        with self.engine.begin() as conn:
+            runs.yield_lead(conn, run=self.run, holder=self.holder)
+        self.term = None

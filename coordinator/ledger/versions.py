@@ -1,0 +1,136 @@
+"""Model versions: their parts, the state of the optimizer that made them, and the record of each merge."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from sqlalchemy import Connection, text
+
+from contract.database import CHANNEL, binary_cursor
+from contract.ids import GradientId, RunId, Version
+
+Kind = Literal["weights", "optimizer"]
+Part = bytes | bytearray | memoryview
+
+_ADD_VERSION = text("""
+    INSERT INTO ledger.model_versions (run_id, number, parent, sha256, num_bytes, manifest, optimizer_step)
+    VALUES (:run, :number, :parent, :sha256, :num_bytes, CAST(:manifest AS jsonb), :optimizer_step)""")
+_ADD_PART = """
+    INSERT INTO ledger.model_parts (run_id, version, kind, part, sha256, content)
+    VALUES (%b, %b, %t, %b::integer, %b, %b)"""
+_SET_HEAD = text("UPDATE ledger.runs SET head_version = :version WHERE id = :run")
+_ADD_AGGREGATION = text("""
+    INSERT INTO ledger.aggregations (run_id, version, rule, options, gradient_ids, weights, input_sha256, output_sha256,
+                                     seconds)
+    VALUES (:run, :version, :rule, CAST(:options AS jsonb), :gradients, :weights, :input_sha256, :output_sha256,
+            :seconds)""")
+_ADD_METRICS = text("""
+    INSERT INTO ledger.metrics (run_id, version, name, value) VALUES (:run, :version, :name, :value)
+    ON CONFLICT (run_id, version, name) DO UPDATE SET value = excluded.value""")
+_FIND_VERSION = text("""
+    SELECT sha256, num_bytes, optimizer_step FROM ledger.model_versions WHERE run_id = :run AND number = :version""")
+_NUM_PARTS = text("""
+    SELECT count(*) FROM ledger.model_parts WHERE run_id = :run AND version = :version AND kind = :kind""")
+_READ_PART = """
+    SELECT content FROM ledger.model_parts WHERE run_id = %b AND version = %b AND kind = %t AND part = %b::integer"""
+_FORGET_PARTS = text("""
+    DELETE FROM ledger.model_parts p USING ledger.model_versions m
+     WHERE m.run_id = p.run_id AND m.number = p.version AND NOT m.is_keeper AND p.run_id = :run AND p.kind = :kind
+       AND p.version < :before""")
+_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class NewVersion:
+    number: Version
+    parent: Version | None
+    # As JSON text.
+    manifest: str
+    optimizer_step: int
+    parts: Sequence[Part]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class VersionHead:
+    sha256: bytes
+    num_bytes: int
+    optimizer_step: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregation:
+    """Enough to compute a merge again, bit for bit."""
+
+    rule: str
+    options: Mapping[str, Any]
+    gradients: Sequence[GradientId]
+    weights: Sequence[float]
+    input_sha256: bytes
+    output_sha256: bytes
+    seconds: float
+
+
+def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> None:
+    """A version, its weights, and the head that points to it; whoever listens hears of it at the commit."""
+    conn.execute(
+        _ADD_VERSION,
+        {
+            "run": run,
+            "number": new.number,
+            "parent": new.parent,
+            "sha256": digest_of(new.parts),
+            "num_bytes": sum(len(part) for part in new.parts),
+            "manifest": new.manifest,
+            "optimizer_step": new.optimizer_step,
+        },
+    )
+    add_parts(conn, run=run, version=new.number, kind="weights", parts=new.parts)
+    conn.execute(_SET_HEAD, {"run": run, "version": new.number})
+    conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": f"head {run} {new.number}"})
+
+
+def add_parts(conn: Connection, *, run: RunId, version: Version, kind: Kind, parts: Sequence[Part]) -> None:
+    with binary_cursor(conn) as cursor:
+        for number, part in enumerate(parts):
+            cursor.execute(_ADD_PART, (run, version, kind, number, hashlib.sha256(part).digest(), part))
+
+
+def record_aggregation(conn: Connection, *, run: RunId, version: Version, aggregation: Aggregation) -> None:
+    values = dataclasses.asdict(aggregation)
+    values["options"] = json.dumps(values["options"])
+    conn.execute(_ADD_AGGREGATION, {"run": run, "version": version, **values})
+
+
+def record_metrics(conn: Connection, *, run: RunId, version: Version, metrics: Mapping[str, float]) -> None:
+    for name, value in metrics.items():
+        conn.execute(_ADD_METRICS, {"run": run, "version": version, "name": name, "value": value})
+
+
+def find_version(conn: Connection, *, run: RunId, version: Version) -> VersionHead:
+    row = conn.execute(_FIND_VERSION, {"run": run, "version": version}).one()
+    return VersionHead(sha256=row.sha256, num_bytes=row.num_bytes, optimizer_step=row.optimizer_step)
+
+
+def read_parts(conn: Connection, *, run: RunId, version: Version, kind: Kind) -> Iterator[bytes]:
+    count = conn.execute(_NUM_PARTS, {"run": run, "version": version, "kind": kind}).scalar_one()
+    for number in range(count):
+        with binary_cursor(conn) as cursor:
+            row = cursor.execute(_READ_PART, (run, version, kind, number)).fetchone()
+        if row is not None:
+            yield row[0]
+
+
+def forget_parts(conn: Connection, *, run: RunId, kind: Kind, before: Version) -> int:
+    """Frees old versions' bytes, except keepers'; their records stay."""
+    return conn.execute(_FORGET_PARTS, {"run": run, "kind": kind, "before": before}).rowcount
+
+
+def digest_of(parts: Sequence[Part]) -> bytes:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.digest()

@@ -1,0 +1,131 @@
+"""A run as its coordinator holds it in memory: the model at the head, and the ranges that nobody has."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from contract.ids import RunId, UnitId, Version
+from contract.tensors import split
+from contract.workloads import WORKLOADS
+from contract.workloads.base import Hyperparameters, Workload
+from coordinator.aggregators import AGGREGATORS, Aggregator
+from coordinator.cutting import Cutting
+from coordinator.ledger import runs, units, versions
+from coordinator.ledger.versions import Part
+from coordinator.planning import Pool
+from coordinator.step import TrainingState
+from coordinator.vectors import Vectors
+
+PART_BYTES = 4 << 20
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class LivingRun:
+    """`state` and `pool` change before a transaction is committed; when that fails they are stale, and read again."""
+
+    run: RunId
+    name: str
+    mode: str
+    training: Mapping[str, Any]
+    workload: Workload
+    vectors: Vectors
+    hyperparameters: Hyperparameters
+    rule: Aggregator
+    cutting: Cutting
+    head: Version
+    state: TrainingState
+    pool: Pool
+    is_stale: bool = False
+
+    def mark_stale(self) -> None:
+        self.is_stale = True
+
+    def read_again(self, conn: Connection) -> None:
+        fresh = open_run(conn, name=self.name)
+        self.head, self.state, self.pool, self.is_stale = fresh.head, fresh.state, fresh.pool, False
+
+    @property
+    def num_gradients(self) -> int:
+        return int(self.training["num_workunits_per_update"])
+
+    def put_back(self, conn: Connection, lost: Sequence[UnitId]) -> None:
+        """The samples of these units are handed out once more."""
+        self.pool.put_back(
+            self.cutting.number(epoch=epoch, first_sample=first) for epoch, first in units.ranges_of(conn, units=lost)
+        )
+
+    def weights_parts(self) -> list[Part]:
+        return [content for _, content in split(self.state.weights_blob, PART_BYTES)]
+
+    def optimizer_parts(self) -> list[Part]:
+        return [content for _, content in split(self.state.optimizer_blob, PART_BYTES)]
+
+
+def open_run(conn: Connection, *, name: str) -> LivingRun:
+    """Reads everything from the ledger: a restart is nothing else."""
+    record = runs.read_run(conn, name=name)
+    workload = WORKLOADS.build(record.workload, record.workload_options)
+    vectors = Vectors.of(workload)
+    training = record.training
+    head = versions.find_version(conn, run=record.run, version=record.head_version)
+    cutting = Cutting(
+        run_seed=record.seed,
+        num_samples=record.data["num_samples"],
+        unit_samples=training["batch_size"] * training["batches_per_work_unit"],
+    )
+    return LivingRun(
+        run=record.run,
+        name=name,
+        mode=record.mode,
+        training=training,
+        workload=workload,
+        vectors=vectors,
+        hyperparameters=workload.hyperparameters.with_settings(training["hyperparameters"]),
+        rule=AGGREGATORS.build(training["rule"], training["rule_options"]),
+        head=record.head_version,
+        state=read_state(conn, record.run, record.head_version, vectors, step=head.optimizer_step),
+        cutting=cutting,
+        pool=Pool(
+            num_units=cutting.units_per_epoch * training["num_epochs"],
+            taken=[
+                cutting.number(epoch=epoch, first_sample=first)
+                for epoch, first in units.taken_ranges(conn, run=record.run)
+            ],
+        ),
+    )
+
+
+def read_state(conn: Connection, run: RunId, version: Version, vectors: Vectors, *, step: int) -> TrainingState:
+    weights, optimizer = bytearray(), bytearray()
+    for part in versions.read_parts(conn, run=run, version=version, kind="weights"):
+        weights += part
+    for part in versions.read_parts(conn, run=run, version=version, kind="optimizer"):
+        optimizer += part
+    return TrainingState.resume(weights, optimizer, vectors, step=step)
+
+
+def create_run(conn: Connection, new: runs.NewRun) -> None:
+    """The run and its first version, drawn from its seed."""
+    workload = WORKLOADS.build(new.workload, new.workload_options)
+    vectors = Vectors.of(workload)
+    state = TrainingState.start(workload.initial(new.seed), vectors)
+    run = runs.create_run(conn, new)
+    first = versions.NewVersion(
+        number=Version(0),
+        parent=None,
+        manifest=vectors.manifest.to_json(),
+        optimizer_step=0,
+        parts=[content for _, content in split(state.weights_blob, PART_BYTES)],
+    )
+    versions.publish_version(conn, run=run, new=first)
+    versions.add_parts(
+        conn,
+        run=run,
+        version=Version(0),
+        kind="optimizer",
+        parts=[content for _, content in split(state.optimizer_blob, PART_BYTES)],
+    )

@@ -1,0 +1,112 @@
+"""The same run in one process and without a database: the same units, codecs, rule and steps, one after another."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+from contract.compressors import Codec, encoded, open_blob, range_reader
+from contract.errors import BarnraiseError
+from contract.ids import GradientId
+from contract.sources.base import Dataset
+from contract.workloads.base import GradientResult, Hyperparameters, OpenModel, Workload
+from contract.workloads.units import Unit
+from coordinator.admission import Admitted, Refused, admit
+from coordinator.aggregators import AGGREGATORS, Aggregator
+from coordinator.cutting import Cutting
+from coordinator.step import TrainingState, advance
+from coordinator.vectors import Vectors
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Schooling:
+    """What of a run's settings decides its weights."""
+
+    seed: int = 0
+    batch_size: int = 32
+    batches_per_unit: int = 10
+    units_per_update: int = 3
+    gradient_clip_norm: float | None = None
+    hyperparameters: Hyperparameters
+    rule: Aggregator = dataclasses.field(default_factory=lambda: AGGREGATORS.build("mean"))
+    codec: Codec
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """What an update was made of: losses weighted by samples, and the verdicts of gradients that were not used."""
+
+    step: int
+    losses: dict[str, float]
+    num_samples: int
+    refused: tuple[str, ...]
+
+
+class LocalRun:
+    """Steps from version to version. `model` always holds the head's weights, for evaluation and samples."""
+
+    def __init__(self, workload: Workload, dataset: Dataset, schooling: Schooling, *, device: str = "cpu") -> None:
+        self._dataset = dataset
+        self._schooling = schooling
+        self._cutting = Cutting(
+            run_seed=schooling.seed,
+            num_samples=dataset.num_samples,
+            unit_samples=schooling.batch_size * schooling.batches_per_unit,
+        )
+        self._vectors = Vectors.of(workload)
+        self.state = TrainingState.start(workload.initial(schooling.seed), self._vectors)
+        self.model: OpenModel = workload.open_model(device)
+        self.model.load(self.state.weights)
+
+    def updates(self, num_updates: int, on_unit: Callable[[Unit], None] | None = None) -> Iterator[Update]:
+        for _ in range(num_updates):
+            yield self.update(on_unit)
+
+    def update(self, on_unit: Callable[[Unit], None] | None = None) -> Update:
+        schooling = self._schooling
+        first = self.state.step * schooling.units_per_update
+        results: list[GradientResult] = []
+        verdicts: list[Admitted | Refused] = []
+        for number in range(first, first + schooling.units_per_update):
+            unit = self._cutting.unit(number)
+            if on_unit is not None:
+                on_unit(unit)
+            samples = unit.samples(self._dataset, run_seed=schooling.seed)
+            result = self.model.gradient(samples, seed=unit.seed, batch_size=schooling.batch_size)
+            verdicts.append(self._judged(number, unit, result))
+            # The blob has the numbers now.
+            results.append(dataclasses.replace(result, tensors={}))
+        admitted = [verdict for verdict in verdicts if isinstance(verdict, Admitted)]
+        if not admitted:
+            reasons = sorted({verdict.verdict for verdict in verdicts if isinstance(verdict, Refused)})
+            raise BarnraiseError(f"update {self.state.step}: every gradient was refused: {'; '.join(reasons)}")
+        advance(
+            self.state,
+            admitted,
+            rule=schooling.rule,
+            vectors=self._vectors,
+            hyperparameters=schooling.hyperparameters,
+        )
+        self.model.load(self.state.weights)
+        num_samples = sum(result.num_samples for result in results)
+        return Update(
+            step=self.state.step,
+            losses={
+                name: sum(result.losses[name] * result.num_samples for result in results) / num_samples
+                for name in results[0].losses
+            },
+            num_samples=num_samples,
+            refused=tuple(verdict.verdict for verdict in verdicts if isinstance(verdict, Refused)),
+        )
+
+    def _judged(self, number: int, unit: Unit, result: GradientResult) -> Admitted | Refused:
+        codec = self._schooling.codec
+        blob = encoded(codec, result.tensors, seed=unit.seed)
+        return admit(
+            gradient=GradientId(number),
+            decoder=open_blob(codec, range_reader(blob), len(blob), self._vectors.manifest),
+            vectors=self._vectors,
+            num_samples=result.num_samples,
+            unit_samples=unit.num_samples,
+            clip_norm=self._schooling.gradient_clip_norm,
+        )

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import Tensor
+
+from contract.sources import Batch, Dataset
+from contract.tensors import pack
+from contract.workloads import Workload
+from contract.workloads.base import GradientResult, Watch
+from contract.workloads.batches import num_samples_of
+from contract.workloads.units import Unit
+from tests.unit.trained import dataset_for, small
+from worker.compute import Computer
+
+UNIT = Unit(epoch=1, first_sample=30, num_samples=20, seed=77)
+
+
+def computer(workload: Workload, *, batch_size: int = 8, own_batch_size: int | None = None) -> Computer:
+    made = Computer(workload, dataset_for(workload), run_seed=4, batch_size=batch_size, own_batch_size=own_batch_size)
+    made.load(workload.initial(4))
+    return made
+
+
+def test_a_unit_is_a_pure_function() -> None:
+    workload = small("mlp")
+    results = [computer(workload).gradient(UNIT) for _ in range(2)]
+    assert pack(results[0].tensors) == pack(results[1].tensors)
+
+
+def test_samples_may_be_had_ready() -> None:
+    made = computer(small("mlp"))
+    expected = made.gradient(UNIT)
+    assert pack(made.gradient(UNIT, made.samples(UNIT)).tensors) == pack(expected.tensors)
+
+
+def test_units_take_their_own_samples() -> None:
+    made = computer(small("mlp"))
+    other = dataclasses.replace(UNIT, first_sample=50)
+    assert made.gradient(UNIT).losses != made.gradient(other).losses
+
+
+def test_the_watch_hears_of_every_batch() -> None:
+    heard: list[int] = []
+    computer(small("mlp")).gradient(UNIT, watch=heard.append)
+    assert heard == [0, 8, 16]
+
+
+def test_a_worker_may_have_a_batch_size_of_its_own() -> None:
+    heard: list[int] = []
+    computer(small("mlp"), own_batch_size=5).gradient(UNIT, watch=heard.append)
+    assert heard == [0, 5, 10, 15]
+
+
+def test_but_not_where_the_batch_matters() -> None:
+    heard: list[int] = []
+    computer(small("dcgan"), own_batch_size=5).gradient(UNIT, watch=heard.append)
+    assert heard == [0, 8, 16]
+
+
+def test_memory_that_does_not_suffice_halves_the_batch_for_good() -> None:
+    made = computer(small("mlp"), batch_size=20)
+    expected = made.gradient(UNIT)
+    made.model = _Small(made.model, room=6)
+    result = made.gradient(UNIT)
+    assert made.batch_size == 5
+    for name, tensor in expected.tensors.items():
+        torch.testing.assert_close(result.tensors[name], tensor, rtol=1e-4, atol=1e-6)
+
+
+def test_memory_that_cannot_hold_one_sample_is_said() -> None:
+    made = computer(small("mlp"), batch_size=20)
+    made.model = _Small(made.model, room=0)
+    with pytest.raises(torch.OutOfMemoryError):
+        made.gradient(UNIT)
+
+
+def test_a_batch_that_matters_is_not_cut() -> None:
+    made = computer(small("dcgan"), batch_size=20)
+    made.model = _Small(made.model, room=6)
+    with pytest.raises(torch.OutOfMemoryError):
+        made.gradient(UNIT)
+    assert made.batch_size == 20
+
+
+class _Small:
+    """A device with room for so many samples at a time."""
+
+    def __init__(self, model: object, room: int) -> None:
+        self.model = model
+        self.room = room
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        self.model.load(tensors)  # type: ignore[attr-defined]
+
+    def evaluate(self, dataset: Dataset, *, max_samples: int = 1024, seed: int = 0) -> dict[str, float]:
+        raise NotImplementedError
+
+    def gradient(self, samples: Batch, *, seed: int, batch_size: int, watch: Watch | None = None) -> GradientResult:
+        if min(batch_size, num_samples_of(samples)) > self.room:
+            raise torch.OutOfMemoryError("no room")
+        result: GradientResult = self.model.gradient(  # type: ignore[attr-defined]
+            samples, seed=seed, batch_size=batch_size, watch=watch
+        )
+        return result

@@ -1,0 +1,55 @@
+"""Weights and a unit -> gradients. No database: what is computed here could be computed again by anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from contract.sources.base import Batch, Dataset
+from contract.workloads.base import GradientResult, OpenModel, Watch, Workload
+from contract.workloads.units import Unit
+
+
+class Computer:
+    """A model in memory, and how much of a unit this machine takes at a time.
+
+    `batch_size` is the run's. Where samples of a batch act on one another it is part of the answer; elsewhere it is
+    only where a machine starts, `own_batch_size` replaces it, and memory that does not suffice halves it for good.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        dataset: Dataset,
+        *,
+        run_seed: int,
+        batch_size: int,
+        own_batch_size: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self._dataset = dataset
+        self._run_seed = run_seed
+        self._may_cut = not workload.batch_matters
+        self.batch_size = own_batch_size if own_batch_size is not None and self._may_cut else batch_size
+        self.model: OpenModel = workload.open_model(device)
+
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        self.model.load(weights)
+
+    def samples(self, unit: Unit) -> Batch:
+        """Apart from `gradient`, so that another thread can have them ready."""
+        return unit.samples(self._dataset, run_seed=self._run_seed)
+
+    def gradient(self, unit: Unit, samples: Batch | None = None, *, watch: Watch | None = None) -> GradientResult:
+        """`watch` hears before each batch how many samples are done; what it raises drops the unit."""
+        samples = self.samples(unit) if samples is None else samples
+        while True:
+            try:
+                return self.model.gradient(samples, seed=unit.seed, batch_size=self.batch_size, watch=watch)
+            except torch.OutOfMemoryError:
+                if not self._may_cut or self.batch_size == 1:
+                    raise
+            # Outside the handler: the error's traceback held on to the memory that is needed now.
+            self.batch_size = (self.batch_size + 1) // 2

@@ -1,0 +1,211 @@
+"""Claim and fetch ahead, upload behind: the device never waits for the network."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import queue
+import threading
+from collections.abc import Callable
+
+from sqlalchemy import Engine
+
+from contract.compressors import Codec, encoded
+from contract.database import Notifications
+from contract.errors import AlreadySubmitted, BarnraiseError, LeaseLost, LedgerRefusal, OverQuota, RunNotOpen
+from contract.ids import Version
+from contract.sources.base import Batch
+from contract.tensors import split
+from contract.workloads.base import GradientResult
+from contract.workloads.units import Unit
+from worker import ledger
+from worker.cache import VersionCache
+from worker.compute import Computer
+from worker.heartbeat import Heartbeat, Holdings
+from worker.ledger import Joined, Lease, Submission
+from worker.retrying import StoppedError, until_it_works
+
+Report = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    lease: Lease
+    weights: bytes
+    unit: Unit
+    samples: Batch
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    lease: Lease
+    gradient: GradientResult
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the threads of one worker share."""
+
+    engine: Engine
+    joined: Joined
+    holdings: Holdings
+    heartbeat: Heartbeat
+    stop: threading.Event
+    report: Report
+
+
+class Ahead:
+    """Claims the next unit and fetches its version and samples while the one before is computed."""
+
+    def __init__(
+        self, here: Surroundings, computer: Computer, cache: VersionCache, *, poll_seconds: float, pooler: bool
+    ) -> None:
+        self._here = here
+        self._computer = computer
+        self._cache = cache
+        self._poll_seconds = poll_seconds
+        self._notifications = Notifications(here.engine, pooler=pooler)
+        self._version: tuple[Version, bytes] | None = None
+        self._tasks: queue.Queue[Task | None] = queue.Queue(maxsize=1)
+        # In a synchronous round a unit claimed ahead is one that somebody else could be computing.
+        self._wanted = threading.Semaphore(0 if here.joined.mode == "sync" else 1)
+        self.ended_by: BarnraiseError | None = None
+        self._thread = threading.Thread(target=self._run, name="ahead", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def next(self) -> Task | None:
+        """The next task; None when the run is over, this worker was refused, or somebody wants to stop."""
+        self._wanted.release()
+        while not self._here.stop.is_set():
+            try:
+                return self._tasks.get(timeout=0.2)
+            except queue.Empty:
+                continue
+        return None
+
+    def join(self) -> None:
+        self._notifications.close()
+        self._wanted.release()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        try:
+            while not self._here.stop.is_set():
+                self._wanted.acquire()
+                task = self._next_task()
+                if task is not None:
+                    self._tasks.put(task)
+        except StoppedError:
+            pass
+        except BarnraiseError as error:
+            self.ended_by = error
+        self._tasks.put(None)
+
+    def _next_task(self) -> Task | None:
+        while not self._here.stop.is_set():
+            lease = until_it_works(self._claim, stop=self._here.stop, report=self._here.report)
+            if lease is None:
+                if self._notifications.wait(self._poll_seconds):
+                    self._here.heartbeat.beat_soon()
+                continue
+            self._here.holdings.add(lease)
+            weights = until_it_works(lambda: self._weights(lease), stop=self._here.stop, report=self._here.report)  # noqa: B023
+            if weights is None or self._here.holdings.why_dropped(lease) is not None:
+                self._here.holdings.remove(lease)
+                continue
+            unit = Unit(
+                epoch=lease.epoch, first_sample=lease.first_sample, num_samples=lease.num_samples, seed=lease.seed
+            )
+            return Task(lease=lease, weights=weights, unit=unit, samples=self._computer.samples(unit))
+        return None
+
+    def _claim(self) -> Lease | None:
+        try:
+            with self._here.engine.begin() as conn:
+                return ledger.claim(conn, worker=self._here.joined.worker)
+        except OverQuota:
+            return None
+
+    def _weights(self, lease: Lease) -> bytes | None:
+        if self._version is not None and self._version[0] == lease.base_version:
+            return self._version[1]
+        worker = self._here.joined.worker
+        with self._here.engine.begin() as conn:
+            record = ledger.fetch_manifest(conn, worker=worker, version=lease.base_version)
+            if record is None:
+                return None
+            content = self._cache.get(
+                record, lambda part: ledger.fetch_part(conn, worker=worker, version=lease.base_version, part=part)
+            )
+        if content is not None:
+            self._version = (lease.base_version, content)
+        return content
+
+
+class Behind:
+    """Compresses and uploads a result while the next unit is computed. Finished work is kept until it is delivered or
+    its lease is lost."""
+
+    def __init__(self, here: Surroundings, codec: Codec, delivered: Callable[[Result, int], None]) -> None:
+        self._here = here
+        self._codec = codec
+        self._delivered = delivered
+        self._results: queue.Queue[Result | None] = queue.Queue(maxsize=1)
+        self.ended_by: BarnraiseError | None = None
+        self._thread = threading.Thread(target=self._run, name="behind", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def deliver(self, result: Result) -> None:
+        self._results.put(result)
+
+    def finish(self) -> None:
+        """Waits for what is on its way."""
+        self._results.put(None)
+        self._thread.join(timeout=60)
+
+    def _run(self) -> None:
+        while (result := self._results.get()) is not None:
+            try:
+                self._send(result)
+            except StoppedError:
+                return
+            except LedgerRefusal as refusal:
+                self.ended_by = refusal
+                self._here.stop.set()
+                return
+
+    def _send(self, result: Result) -> None:
+        blob = encoded(self._codec, result.gradient.tensors, seed=result.lease.seed)
+        parts = [content for _, content in split(blob, self._here.joined.max_part_bytes)]
+        submission = Submission(
+            codec=self._codec.name,
+            num_samples=result.gradient.num_samples,
+            num_parts=len(parts),
+            num_bytes=len(blob),
+            sha256=hashlib.sha256(blob).digest(),
+            losses=result.gradient.losses,
+        )
+
+        def upload() -> None:
+            # One part a transaction: a broken connection loses a part, not the whole gradient.
+            for number, part in enumerate(parts[:-1]):
+                with self._here.engine.begin() as conn:
+                    ledger.upload_part(conn, lease=result.lease, part=number, content=part)
+            with self._here.engine.begin() as conn:
+                ledger.submit(conn, lease=result.lease, submission=submission, last_part=parts[-1])
+
+        try:
+            until_it_works(upload, stop=self._here.stop, report=self._here.report)
+        except AlreadySubmitted:
+            # The answer to the first try was lost on its way.
+            pass
+        except (LeaseLost, RunNotOpen) as lost:
+            self._here.report(f"unit {result.lease.unit} was not needed any more: {lost}")
+            self._here.holdings.remove(result.lease)
+            return
+        self._here.holdings.remove(result.lease)
+        self._delivered(result, len(blob))
