@@ -8,10 +8,9 @@ from typing import Any
 
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import OperationalError
 
 from contract.database import binary_cursor
-from contract.errors import IllegalTransition
+from contract.errors import IllegalTransition, StatementEnded
 from contract.ids import GradientId, RunId, UnitId, Version, WorkerId
 
 _WAITING = text("""
@@ -149,10 +148,10 @@ def reclaim_space(engine: Engine) -> None:
         conn.execute(_WAIT_BRIEFLY)
         try:
             conn.execute(_VACUUM_BLOBS)
-        except OperationalError as error:
+        except StatementEnded as error:
             # The pages are free by then. VACUUM ends with a note in the database's row of the catalogue, which any
             # login can hold with a GRANT that grants nothing; the next one makes up for it.
-            if not isinstance(error.orig, LockNotAvailable):
+            if not isinstance(error.__cause__, LockNotAvailable):
                 raise
         finally:
             conn.execute(_WAIT_AS_BEFORE)
