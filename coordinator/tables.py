@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP
 from sqlalchemy.types import TypeEngine
 
-from contract.states import GradientState, RunState
+from contract.states import RunState
 
 metadata = MetaData(
     schema="ledger",
@@ -257,6 +257,7 @@ work_units = Table(
     },
 )
 
+# Guarded by a trigger (guard_gradient), as the units are.
 # No foreign keys to units and workers: this is history, and they may be pruned before it.
 gradients = Table(
     "gradients",
@@ -281,23 +282,6 @@ gradients = Table(
     _moment("submitted_at"),
     _moment("finished_at"),
     UniqueConstraint("unit_id", "attempt"),
-    CheckConstraint(_one_of(GradientState), name="state_is_known"),
-    CheckConstraint(
-        "state IN ('uploading', 'discarded') OR (sha256 IS NOT NULL AND num_parts IS NOT NULL AND codec IS NOT NULL"
-        " AND num_samples IS NOT NULL AND submitted_at IS NOT NULL)",
-        name="submitted_is_complete",
-    ),
-    CheckConstraint("(state = 'merged') = (merged_version IS NOT NULL)", name="merged_has_a_version"),
-    CheckConstraint("state <> 'merged' OR weight IS NOT NULL", name="merged_has_a_weight"),
-    CheckConstraint("state <> 'rejected' OR verdict IS NOT NULL", name="rejected_has_a_verdict"),
-    CheckConstraint("(state IN ('uploading', 'submitted')) = (finished_at IS NULL)", name="over_has_a_time"),
-    CheckConstraint("octet_length(sha256) = 32", name="sha256_is_whole"),
-    CheckConstraint("num_bytes >= 0 AND num_parts > 0 AND num_samples > 0", name="sizes_count"),
-    CheckConstraint("attempt > 0", name="attempt_counts_from_one"),
-    CheckConstraint("weight >= 0 AND weight < 'Infinity'", name="weight_is_finite"),
-    CheckConstraint("length(losses::text) <= 8192", name="losses_is_small"),
-    _small("codec", 40),
-    _small("verdict", 1000),
     Index("ix_gradients_waiting", "run_id", "id", postgresql_where=text("state = 'submitted'")),
     Index("ix_gradients_uploading", "run_id", postgresql_where=text("state = 'uploading'")),
     postgresql_with={"fillfactor": 80},

@@ -242,33 +242,6 @@ def upgrade() -> None:
         sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("submitted_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("finished_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
-        sa.CheckConstraint(
-            "(state = 'merged') = (merged_version IS NOT NULL)", name=op.f("ck_gradients_merged_has_a_version")
-        ),
-        sa.CheckConstraint(
-            "(state IN ('uploading', 'submitted')) = (finished_at IS NULL)", name=op.f("ck_gradients_over_has_a_time")
-        ),
-        sa.CheckConstraint("state <> 'merged' OR weight IS NOT NULL", name=op.f("ck_gradients_merged_has_a_weight")),
-        sa.CheckConstraint(
-            "state <> 'rejected' OR verdict IS NOT NULL", name=op.f("ck_gradients_rejected_has_a_verdict")
-        ),
-        sa.CheckConstraint(
-            "state IN ('uploading', 'discarded') OR (sha256 IS NOT NULL AND num_parts IS NOT NULL AND codec IS NOT NULL AND num_samples IS NOT NULL AND submitted_at IS NOT NULL)",
-            name=op.f("ck_gradients_submitted_is_complete"),
-        ),
-        sa.CheckConstraint(
-            "state IN ('uploading', 'submitted', 'merged', 'rejected', 'discarded')",
-            name=op.f("ck_gradients_state_is_known"),
-        ),
-        sa.CheckConstraint("weight >= 0 AND weight < 'Infinity'", name=op.f("ck_gradients_weight_is_finite")),
-        sa.CheckConstraint("attempt > 0", name=op.f("ck_gradients_attempt_counts_from_one")),
-        sa.CheckConstraint("length(codec) <= 40", name=op.f("ck_gradients_codec_is_short")),
-        sa.CheckConstraint("length(losses::text) <= 8192", name=op.f("ck_gradients_losses_is_small")),
-        sa.CheckConstraint("length(verdict) <= 1000", name=op.f("ck_gradients_verdict_is_short")),
-        sa.CheckConstraint(
-            "num_bytes >= 0 AND num_parts > 0 AND num_samples > 0", name=op.f("ck_gradients_sizes_count")
-        ),
-        sa.CheckConstraint("octet_length(sha256) = 32", name=op.f("ck_gradients_sha256_is_whole")),
         sa.ForeignKeyConstraint(["run_id"], ["ledger.runs.id"], name=op.f("fk_gradients_run_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_gradients")),
         sa.UniqueConstraint("unit_id", "attempt", name=op.f("uq_gradients_unit_id")),
