@@ -106,10 +106,16 @@ def test_weights_that_explode_are_said() -> None:
             pass
 
 
-def test_only_what_was_written_becomes_an_option() -> None:
-    assert options_from(Model(name="mlp")) == {}
-    assert options_from(Model(name="mlp", image_size=20, latent_dim=5)) == {"image_size": 20}
+def test_only_what_was_changed_becomes_an_option() -> None:
+    as_the_template_has_it = Model(name="mlp", image_size=64, latent_dim=100)
+    assert options_from(as_the_template_has_it) == {}
+    assert options_from(Model(name="mlp", image_size=20)) == {"image_size": 20}
     assert options_from(Model(name="mlp", options={"hidden_features": 3})) == {"hidden_features": 3}
+
+
+def test_a_changed_key_that_the_workload_lacks_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"model\.latent_dim"):
+        options_from(Model(name="mlp", latent_dim=5))
 
 
 def test_an_unknown_workload_is_named() -> None:
