@@ -18,9 +18,11 @@ from coordinator.vectors import Vectors
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """A gradient with its say: a weight, and per group of parameters what clipping leaves of it."""
+    """A gradient with its say: a weight, and per group of parameters what clipping leaves of it. `place` orders the
+    gradients of an update; it decides the last bits of a sum, and must not depend on who came first."""
 
     gradient: GradientId
+    place: int
     decoder: Decoder
     weight: float
     factors: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -57,10 +59,12 @@ def admit(
     vectors: Vectors,
     num_samples: int,
     unit_samples: int,
+    place: int | None = None,
     decay: float = 1.0,
     clip_norm: float | None = None,
 ) -> Admitted | Refused:
-    """`decay` is what its staleness leaves of its weight. Buffers are values, not directions, and are never clipped."""
+    """Without a `place` the gradient's id is one. `decay` is what its staleness leaves of its weight. Buffers are values,
+    not directions, and are never clipped."""
     if not 0 < num_samples <= unit_samples:
         verdict = f"claims {num_samples} samples, its unit holds {unit_samples}"
         return Refused(gradient=gradient, verdict=verdict)
@@ -73,4 +77,5 @@ def admit(
         for group in vectors.parameter_groups
         if clip_norm is not None and found[group] > 0.0
     }
-    return Admitted(gradient=gradient, decoder=decoder, weight=num_samples * decay, factors=factors)
+    place = gradient if place is None else place
+    return Admitted(gradient=gradient, place=place, decoder=decoder, weight=num_samples * decay, factors=factors)

@@ -81,15 +81,15 @@ def advance(
     vectors: Vectors,
     hyperparameters: Hyperparameters,
 ) -> dict[str, list[float]]:
-    """One update in place; by group, the share that each gradient had. The order of the gradients decides the last
-    bits of a sum, so the caller keeps one that does not depend on who came first."""
+    """One update in place; by group, the share that each gradient had, in the order of their places."""
     problem = rule.problem(len(gradients))
     if problem is not None:
         raise ValueError(problem)
+    ordered = sorted(gradients, key=lambda admitted: admitted.place)
     groups = {group.name: group for group in vectors.groups}
     shares = {}
     for name, sizes in vectors.sizes.items():
-        combination = rule.combine([admitted.contribution(name) for admitted in gradients], sizes)
+        combination = rule.combine([admitted.contribution(name) for admitted in ordered], sizes)
         shares[name] = list(combination.shares)
         for slab in _slabs(sizes):
             totals = {tensor: torch.empty(sizes[tensor], dtype=torch.float32) for tensor in slab}

@@ -53,7 +53,6 @@ class Merge:
         began = time.monotonic()
         try:
             with self.engine.begin() as conn:
-                # In the order of the samples, whoever came first: so the sum has the same bits in every run.
                 report = self._merge(conn, sorted(waiting[:needed], key=lambda one: one.unit), began)
         except (DatabaseError, LeadershipLost):
             # The step changed the state in place, and nobody will hear of it.
@@ -108,6 +107,8 @@ class Merge:
             blob = GradientBytes(conn, waiting)
             return admit(
                 gradient=waiting.gradient,
+                # In the order of the samples, whoever came first: so the sum has the same bits in every run.
+                place=waiting.unit,
                 decoder=open_blob(codec, blob.read, waiting.num_bytes, living.vectors.manifest),
                 vectors=living.vectors,
                 num_samples=waiting.num_samples,

@@ -51,7 +51,9 @@ def decoder_of(tensors: Mapping[str, Tensor]) -> Decoder:
 
 
 def gradient(number: int, tensors: Mapping[str, Tensor], *, weight: float = 1.0, **factors: float) -> Admitted:
-    return Admitted(gradient=GradientId(number), decoder=decoder_of(tensors), weight=weight, factors=factors)
+    return Admitted(
+        gradient=GradientId(number), place=number, decoder=decoder_of(tensors), weight=weight, factors=factors
+    )
 
 
 def moved(state: TrainingState, gradients: list[Admitted], vectors: Vectors = PLAIN) -> dict[str, list[float]]:
