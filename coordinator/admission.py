@@ -63,8 +63,8 @@ def admit(
     decay: float = 1.0,
     clip_norm: float | None = None,
 ) -> Admitted | Refused:
-    """Without a `place` the gradient's id is one. `decay` is what its staleness leaves of its weight. Buffers are values,
-    not directions, and are never clipped."""
+    """Without a `place` the gradient's id is one. `decay` is what its staleness leaves of its weight. Buffers are
+    values, not directions, and are never clipped."""
     if not 0 < num_samples <= unit_samples:
         verdict = f"claims {num_samples} samples, its unit holds {unit_samples}"
         return Refused(gradient=gradient, verdict=verdict)
