@@ -284,7 +284,9 @@ def test_a_client_may_close_its_half_first(hasty: FrontOrder) -> None:
 
 def test_the_servers_last_words_arrive(server: RunningServer, hasty: FrontOrder) -> None:
     with dial(hasty) as sock, ask_for_tls(sock) as encrypted:
-        encrypted.sendall(startup() + b"p" + struct.pack("!I", 500_000) + bytes(400_000))
+        # The server may hang up while the client is still talking, as libpq knows too: what it said is then read first.
+        with contextlib.suppress(ssl.SSLEOFError, ConnectionError):
+            encrypted.sendall(startup() + b"p" + struct.pack("!I", 500_000) + bytes(400_000))
         assert b"FATAL" in everything(encrypted)
 
 
