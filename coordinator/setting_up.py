@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import socket
 from pathlib import Path
 
@@ -63,6 +64,9 @@ def _free_port(host: str) -> int:
     """5432 where it is free; many computers have a PostgreSQL of their own on it."""
     for port in range(_USUAL_PORT, _USUAL_PORT + _PORTS_TO_TRY):
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            if os.name == "posix":
+                # A port whose server has only just stopped is free; on Windows the option would mean "steal it".
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
             except OSError:
