@@ -17,10 +17,6 @@ _LONGEST: Final = 20_000
 _MOST_TEXT: Final = 64_000
 
 
-def looks_like_token(text: str) -> bool:
-    return text.strip().startswith(_PREFIX)
-
-
 def encode_token(config_text: str) -> str:
     packed = zlib.compress(config_text.encode(), 9)
     checksum = hashlib.sha256(packed).digest()[:_CHECKSUM_BYTES]

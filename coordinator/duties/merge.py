@@ -112,7 +112,7 @@ class Merge:
                 decoder=open_blob(codec, blob.read, waiting.num_bytes, living.vectors.manifest),
                 vectors=living.vectors,
                 num_samples=waiting.num_samples,
-                unit_samples=waiting.num_samples,
+                unit_samples=waiting.unit_samples,
                 clip_norm=living.training["gradient_clip_norm"],
             )
         except (BlobError, ConfigError) as error:

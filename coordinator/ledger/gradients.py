@@ -14,8 +14,10 @@ from contract.errors import IllegalTransition, StatementEnded
 from contract.ids import GradientId, RunId, UnitId, Version, WorkerId
 
 _WAITING = text("""
-    SELECT id, unit_id, worker_id, base_version, codec, num_samples, num_bytes, num_parts, sha256, losses
-      FROM ledger.gradients WHERE run_id = :run AND state = 'submitted' ORDER BY id""")
+    SELECT g.id, g.unit_id, g.worker_id, g.base_version, g.codec, g.num_samples, u.num_samples AS unit_samples,
+           g.num_bytes, g.num_parts, g.sha256, g.losses
+      FROM ledger.gradients g JOIN ledger.work_units u ON u.id = g.unit_id
+     WHERE g.run_id = :run AND g.state = 'submitted' ORDER BY g.id""")
 _PART_SIZES = text("""
     SELECT octet_length(content) AS num_bytes FROM ledger.gradient_blobs WHERE gradient_id = :gradient ORDER BY part""")
 _DISCARD = text("""
@@ -73,6 +75,7 @@ class WaitingGradient:
     base_version: Version
     codec: str
     num_samples: int
+    unit_samples: int
     num_bytes: int
     num_parts: int
     sha256: bytes
@@ -88,6 +91,7 @@ def waiting_gradients(conn: Connection, *, run: RunId) -> list[WaitingGradient]:
             base_version=Version(row.base_version),
             codec=row.codec,
             num_samples=row.num_samples,
+            unit_samples=row.unit_samples,
             num_bytes=row.num_bytes,
             num_parts=row.num_parts,
             sha256=row.sha256,
