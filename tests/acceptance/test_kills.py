@@ -11,7 +11,7 @@ from contract.compressors import CODECS
 from contract.sources import SOURCES
 from contract.workloads import WORKLOADS
 from coordinator.training_local import LocalRun, Schooling
-from tests.acceptance.stage import NUM_UPDATES, TINY, Stage
+from tests.acceptance.stage import NUM_UPDATES, TINY, WORKERS_OF, Stage
 
 # Of the transaction that publishes a version, in its order: table, event, condition.
 PUBLISHING = {
@@ -53,8 +53,7 @@ def of_local_training() -> bytes:
 
 @pytest.mark.timeout(240)
 def test_a_coordinator_killed_at_any_statement_of_a_merge_changes_no_bit(stage: Stage) -> None:
-    coordinator = stage.leading()
-    stage.workers()
+    coordinator, *_ = stage.assemble()
     for version, (table, event, condition) in enumerate(PUBLISHING.values(), start=2):
         with stage.gate(table, event, condition.format(version=version)) as gate:
             gate.wait_for()
@@ -70,8 +69,7 @@ def test_a_coordinator_killed_at_any_statement_of_a_merge_changes_no_bit(stage: 
 
 
 def test_a_coordinator_killed_while_it_commits_has_published(stage: Stage) -> None:
-    coordinator = stage.leading()
-    stage.workers()
+    coordinator, *_ = stage.assemble()
     with stage.gate("aggregations", "INSERT", "NEW.version = 3", at_commit=True) as gate:
         gate.wait_for()
         coordinator.kill()
@@ -83,10 +81,10 @@ def test_a_coordinator_killed_while_it_commits_has_published(stage: Stage) -> No
 
 
 def test_a_killed_workers_unit_is_computed_by_another(stage: Stage) -> None:
-    stage.leading()
-    victim, _ = stage.workers()
-    with stage.gate("gradients", "UPDATE", "NEW.state = 'submitted' AND NEW.base_version = 2") as gate:
-        gate.wait_for(2)
+    _, victim, _ = stage.assemble()
+    ada = stage.value(WORKERS_OF, person="ada")
+    with stage.gate("gradients", "UPDATE", f"NEW.state = 'submitted' AND NEW.worker_id = {ada}") as gate:
+        gate.wait_for()
         unit = stage.unit_of("ada")
         victim.kill()
     stage.finish()

@@ -1,0 +1,76 @@
+"""Processes that sleep, as a laptop does whose lid is closed, and wake up in a world that has gone on."""
+
+from __future__ import annotations
+
+from tests.acceptance.stage import WORKERS_OF, Stage
+
+LEADER = "SELECT holder::text FROM ledger.leaders WHERE expires_at > clock_timestamp()"
+
+
+def test_a_worker_that_slept_past_its_lease_is_refused_and_goes_on(stage: Stage) -> None:
+    _, sleeper, _ = stage.assemble()
+    ada = stage.value(WORKERS_OF, person="ada")
+    with stage.gate("gradients", "INSERT", f"NEW.worker_id = {ada}") as gate:
+        gate.wait_for()
+        unit = stage.unit_of("ada")
+        sleeper.freeze()
+        # What had reached the server of its submit is lost, as the connection of a sleeping laptop is.
+        stage.end_sessions_of("ada")
+    stage.wait_for(lambda: stage.holder_of(unit) == "bob", "another holder of the unit")
+    stage.wait_for_version(3)
+    sleeper.thaw()
+    stage.wait_for(lambda: f"unit {unit} was not needed any more" in sleeper.said(), "its word about the unit")
+    stage.finish()
+    assert stage.value("SELECT attempt FROM ledger.work_units WHERE id = :unit", unit=unit) == 2
+    last_of_ada = "SELECT max(base_version) FROM ledger.gradients WHERE state = 'merged' AND worker_id IN " + WORKERS_OF
+    assert stage.value(last_of_ada, person="ada") > 2
+
+
+def test_a_second_coordinator_takes_over_within_seconds(stage: Stage) -> None:
+    first, *_ = stage.assemble()
+    second = stage.coordinator()
+    stage.wait_for(lambda: "stands by" in second.said(), "a standby")
+    stage.wait_for_version(2)
+    first.kill()
+    head = stage.head()
+    stage.wait_for_version(head + 2, within_seconds=15)
+    stage.finish()
+
+
+def test_a_coordinator_that_slept_in_a_merge_publishes_nothing(stage: Stage) -> None:
+    sleeper, *_ = stage.assemble()
+    leader = stage.value(LEADER)
+    stage.coordinator()
+    with stage.gate("work_units", "UPDATE", "NEW.state = 'submitted' AND NEW.position = 5") as gate:
+        gate.wait_for()
+        stage.wait_for(lambda: stage.value("SELECT true FROM ledger.gradients WHERE state = 'submitted'"), "the other")
+        # The last submit of the round goes through, and the merge halts where it reads the first gradient.
+        with stage.locked("gradient_blobs", behind=gate) as lock:
+            lock.wait_for()
+            sleeper.freeze()
+            stage.wait_for(lambda: stage.value(LEADER) not in (None, leader), "another leader")
+    stage.wait_for_version(4)
+    sleeper.thaw()
+    stage.wait_for(lambda: "stands by" in sleeper.said(), "its word that it leads no more")
+    stage.finish()
+
+
+def test_a_coordinator_that_slept_in_a_turn_does_nothing_any_more(stage: Stage) -> None:
+    sleeper, *_ = stage.assemble()
+    leader = stage.value(LEADER)
+    stage.coordinator()
+    stage.wait_for_version(2)
+    # Whichever duty comes next stops at its first look at the units, and knows the run as it was before.
+    with stage.locked("work_units") as lock:
+        lock.wait_for()
+        sleeper.freeze()
+        stage.wait_for(lambda: stage.value(LEADER) not in (None, leader), "another leader")
+    version = stage.head() + 3
+    stage.wait_for_version(version)
+    sleeper.thaw()
+    stage.finish()
+    twice = """
+        SELECT count(*) FROM (SELECT FROM ledger.work_units WHERE state <> 'cancelled'
+                               GROUP BY epoch, first_sample HAVING count(*) > 1) AS ranges"""
+    print(sleeper.said())
+    assert stage.value(twice) == 0
