@@ -99,6 +99,11 @@ class Gate:
         arrived = functools.partial(self.stage.value, waiting, count=count, pid=self.pid)
         self.stage.wait_for(arrived, "somebody at the gate")
 
+    def statement(self) -> str:
+        """Of the first who waits here."""
+        query = "SELECT query FROM pg_stat_activity WHERE :pid = ANY (pg_blocking_pids(pid)) ORDER BY query_start LIMIT 1"
+        return str(self.stage.value(query, pid=self.pid))
+
     def open(self) -> None:
         self.keeper.rollback()
 
@@ -149,7 +154,7 @@ class Stage:
     def head(self) -> int:
         return int(self.value("SELECT head_version FROM ledger.runs WHERE name = :run") or 0)
 
-    def wait_for(self, condition: Any, what: str, within_seconds: float = 60) -> Any:
+    def wait_for(self, condition: Any, what: str, within_seconds: float = 40) -> Any:
         """With what everybody said, when it does not come."""
         try:
             return wait_until(condition, within_seconds=within_seconds, what=what)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.acceptance.stage import WORKERS_OF, Stage
 
 LEADER = "SELECT holder::text FROM ledger.leaders WHERE expires_at > clock_timestamp()"
+
+# Each starts four processes, and shares two cores with other tests.
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_a_worker_that_slept_past_its_lease_is_refused_and_goes_on(stage: Stage) -> None:
@@ -47,11 +52,15 @@ def test_a_coordinator_that_slept_in_a_merge_publishes_nothing(stage: Stage) -> 
         # The last submit of the round goes through, and the merge halts where it reads the first gradient.
         with stage.locked("gradient_blobs", behind=gate) as lock:
             lock.wait_for()
+            # Once in a hundred times it was about to free space, and its waking up is less interesting.
+            is_merging = "octet_length(content)" in lock.statement()
             sleeper.freeze()
             stage.wait_for(lambda: stage.value(LEADER) not in (None, leader), "another leader")
-    stage.wait_for_version(4)
-    sleeper.thaw()
-    stage.wait_for(lambda: "stands by" in sleeper.said(), "its word that it leads no more")
+    with stage.gate("model_versions", "INSERT", "NEW.number = 5") as gate:
+        gate.wait_for()
+        sleeper.thaw()
+        if is_merging:
+            stage.wait_for(lambda: "this one stands by" in sleeper.said(), "its word that it leads no more")
     stage.finish()
 
 
@@ -59,18 +68,20 @@ def test_a_coordinator_that_slept_in_a_turn_does_nothing_any_more(stage: Stage) 
     sleeper, *_ = stage.assemble()
     leader = stage.value(LEADER)
     stage.coordinator()
-    stage.wait_for_version(2)
-    # Whichever duty comes next stops at its first look at the units, and knows the run as it was before.
-    with stage.locked("work_units") as lock:
-        lock.wait_for()
-        sleeper.freeze()
-        stage.wait_for(lambda: stage.value(LEADER) not in (None, leader), "another leader")
-    version = stage.head() + 3
-    stage.wait_for_version(version)
-    sleeper.thaw()
+    with stage.gate("work_units", "UPDATE", "NEW.state = 'submitted' AND NEW.position = 5") as gate:
+        gate.wait_for()
+        # It wakes up before its look at what has landed, with most of its turn to come, and knows of version 2.
+        with stage.locked("gradients", behind=gate) as lock:
+            lock.wait_for()
+            sleeper.freeze()
+            stage.wait_for(lambda: stage.value(LEADER) not in (None, leader), "another leader")
+    with stage.gate("model_versions", "INSERT", "NEW.number = 6") as gate:
+        gate.wait_for()
+        sleeper.thaw()
+        turn = "SELECT max(state_change) FROM pg_stat_activity WHERE application_name = 'barnraise coordinator'"
+        before = stage.value(turn)
+        stage.wait_for(lambda: stage.value(turn) > before, "its next look at who leads")
+        twice = """
+            SELECT count(*) FROM (SELECT FROM ledger.work_units GROUP BY epoch, first_sample HAVING count(*) > 1) AS u"""
+        assert stage.value(twice) == 0
     stage.finish()
-    twice = """
-        SELECT count(*) FROM (SELECT FROM ledger.work_units WHERE state <> 'cancelled'
-                               GROUP BY epoch, first_sample HAVING count(*) > 1) AS ranges"""
-    print(sleeper.said())
-    assert stage.value(twice) == 0

@@ -25,6 +25,9 @@ PUBLISHING = {
     "the metrics": ("metrics", "INSERT", "NEW.version = {version}"),
 }
 
+# Each starts four processes, and shares two cores with other tests.
+pytestmark = pytest.mark.timeout(300)
+
 
 def of_local_training() -> bytes:
     """The weights that the same run has in one process that nobody disturbs."""
@@ -51,7 +54,6 @@ def of_local_training() -> bytes:
     return hashlib.sha256(run.state.weights_blob).digest()
 
 
-@pytest.mark.timeout(240)
 def test_a_coordinator_killed_at_any_statement_of_a_merge_changes_no_bit(stage: Stage) -> None:
     coordinator, *_ = stage.assemble()
     for version, (table, event, condition) in enumerate(PUBLISHING.values(), start=2):

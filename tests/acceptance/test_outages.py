@@ -12,6 +12,9 @@ from tests.acceptance.network import Network, network_to
 from tests.acceptance.stage import NUM_UPDATES, Stage, open_stage
 from tests.servers.databases import Database
 
+# Each starts four processes, and shares two cores with other tests.
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture
 def network(database: Database) -> Iterator[Network]:
