@@ -52,8 +52,8 @@ class Start:
         self.console.print(
             f"run [bold]{config.run.name}[/] ({living.mode}, {living.workload.name}) goes on at version {living.head}"
         )
-        plan = Plan(engine=engine, living=living, spare_units=config.training.spare_units)
-        finish = Finish(engine=engine, living=living)
+        plan = Plan(engine=engine, living=living, leadership=leadership, spare_units=config.training.spare_units)
+        finish = Finish(engine=engine, living=living, leadership=leadership)
         lines = Lines(console=self.console)
         Loop(
             leadership=leadership,

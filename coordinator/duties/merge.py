@@ -65,6 +65,8 @@ class Merge:
     def _of_this_round(self, conn: Connection, waiting: list[WaitingGradient]) -> list[WaitingGradient]:
         late = [gradient.gradient for gradient in waiting if gradient.base_version != self.living.head]
         if late:
+            # To a leader who slept through other people's rounds all gradients look late.
+            self.leadership.require(conn)
             verdict = f"late: the round of its version was closed, the head is {self.living.head}"
             lost = gradients.discard_late(conn, gradients=late, verdict=verdict)
             self.living.put_back(conn, lost)
@@ -84,6 +86,8 @@ class Merge:
         for gradient in waiting:
             verdict = self._judge(conn, gradient)
             if isinstance(verdict, Refused):
+                # Who was deposed in between finds gradients that another leader merged, and their bytes gone.
+                self.leadership.require(conn)
                 gradients.reject(conn, gradient=verdict.gradient, verdict=verdict.verdict)
                 refused.append(verdict)
             else:

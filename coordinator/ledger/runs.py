@@ -49,8 +49,9 @@ _LEAD = text("""
     RETURNING term""")
 # The row stays: a term is never given twice.
 # Locks the row until the commit: nobody is elected while a leader publishes.
+# Not for ever: of a leader whose machine falls asleep in between, the server takes the lock back after a minute.
 _STILL_LEADS = text("""
-    SELECT true FROM ledger.leaders WHERE run_id = :run AND holder = :holder AND term = :term FOR UPDATE""")
+    SELECT true, set_config('idle_in_transaction_session_timeout', '60s', true) FROM ledger.leaders WHERE run_id = :run AND holder = :holder AND term = :term FOR UPDATE""")
 _YIELD = text("UPDATE ledger.leaders SET expires_at = '-infinity' WHERE run_id = :run AND holder = :holder")
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 

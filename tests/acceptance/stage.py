@@ -101,7 +101,9 @@ class Gate:
 
     def statement(self) -> str:
         """Of the first who waits here."""
-        query = "SELECT query FROM pg_stat_activity WHERE :pid = ANY (pg_blocking_pids(pid)) ORDER BY query_start LIMIT 1"
+        query = (
+            "SELECT query FROM pg_stat_activity WHERE :pid = ANY (pg_blocking_pids(pid)) ORDER BY query_start LIMIT 1"
+        )
         return str(self.stage.value(query, pid=self.pid))
 
     def open(self) -> None:
@@ -255,5 +257,3 @@ def open_stage(
             if actor.process.poll() is None:
                 actor.kill()
         owner.dispose()
-
-

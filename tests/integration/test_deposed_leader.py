@@ -138,6 +138,16 @@ def test_it_refuses_nothing(owner: Engine, alice: Engine) -> None:
     assert states(owner, "gradients") == ["submitted"]
 
 
+def test_one_that_falls_asleep_while_it_publishes_is_not_waited_for_for_ever(owner: Engine) -> None:
+    leader = elect(owner)
+    setting = text("SHOW idle_in_transaction_session_timeout")
+    with owner.connect() as conn:
+        leader.leadership.require(conn)
+        assert conn.execute(setting).scalar_one() == "1min"
+        conn.rollback()
+        assert conn.execute(setting).scalar_one() == "0"
+
+
 def test_it_does_not_end_the_run(owner: Engine) -> None:
     sleeper = elect(owner)
     sleeper.living.pool.take(8)
