@@ -194,10 +194,11 @@ def _raise_ours(context: ExceptionContext) -> None:
     if context.is_pre_ping:
         # The pool is asking whether an idle connection still lives, and replaces it if not.
         return
-    if context.is_pre_ping:
-        # The pool only asks whether a connection still lives, and opens another where it does not.
-        return
     ours = error_from(context.original_exception)
+    if isinstance(ours, DatabaseReadOnly):
+        # A session may stay read-only for as long as it lives, when the server is not any more; or it leads to a server
+        # that has become a standby. The next try finds out.
+        context.is_disconnect = True
     if ours is not None:
         raise ours from context.original_exception
 
@@ -213,9 +214,9 @@ def binary_cursor(connection: Connection) -> Iterator[psycopg.Cursor[Any]]:
         with driver.cursor(binary=True) as cursor:
             yield cursor
     except psycopg.Error as error:
-        if driver.closed:
-            connection.invalidate()
         ours = error_from(error)
+        if driver.closed or isinstance(ours, DatabaseReadOnly):
+            connection.invalidate()
         if ours is None:
             raise
         raise ours from error

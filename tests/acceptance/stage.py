@@ -109,6 +109,10 @@ class Gate:
     def open(self) -> None:
         self.keeper.rollback()
 
+    def forget(self) -> None:
+        """The server that kept the gate is gone."""
+        self.keeper.invalidate()
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:

@@ -21,6 +21,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import wait_until
+
 SUPERUSER = "postgres"
 START_ATTEMPTS = 3
 MEMORY_NEEDED_BYTES = 8 * 2**30
@@ -112,6 +114,21 @@ class Postgres:
         if (self.data / "postmaster.pid").exists():
             self._run("pg_ctl", "stop", "--wait", "--silent", "--mode", "immediate", "--pgdata", self.data)
 
+    def crash(self) -> None:
+        """All its processes at once, as when the power goes. Needs /proc."""
+        postmaster = int((self.data / "postmaster.pid").read_text().split()[0])
+        children = _children_of(postmaster)
+        # The parent first, or it would see its children die and recover.
+        for pid in (postmaster, *children):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        # The next server looks whether anybody still holds the memory of this one.
+        wait_until(lambda: not any(map(_lives, (postmaster, *children))), what="the end of the server's processes")
+
+    def restart(self) -> None:
+        """After a crash, on the same port."""
+        self._run("pg_ctl", "start", "--wait", "--silent", "--pgdata", self.data, "--log", self.log)
+
     def _become_another_user(self) -> None:
         """PostgreSQL refuses to run as root."""
         assert sys.platform != "win32"
@@ -173,11 +190,41 @@ class Postgres:
             raise KeeperError(f"{program} failed with {done.returncode}: {said.strip()}")
 
 
+def _lives(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    except OSError:
+        return False
+    return "\nState:\tZ" not in status
+
+
+def _children_of(parent: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        # A process may end while we look.
+        with contextlib.suppress(OSError):
+            if f"\nPPid:\t{parent}\n" in status.read_text(errors="replace"):
+                found.append(int(status.parent.name))
+    return found
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@contextlib.contextmanager
+def private_postgres(binaries: Path, settings: Mapping[str, str]) -> Iterator[tuple[Postgres, str]]:
+    """A server of one test's own, to be ill-treated; and the superuser's URL."""
+    with _folder(_parent_of_home()) as home, _folder(_parent_of_data()) as store:
+        postgres = Postgres(binaries, home=home, store=store, settings={**SETTINGS, **settings})
+        url = postgres.start()
+        try:
+            yield postgres, url
+        finally:
+            postgres.stop()
 
 
 @contextlib.contextmanager
