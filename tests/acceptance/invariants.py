@@ -78,13 +78,13 @@ _UNEVEN = """
      GROUP BY epoch, first_sample HAVING count(*) > 1"""
 _GAPS = """
     WITH ranges AS (
-        SELECT DISTINCT epoch, first_sample, num_samples FROM ledger.work_units WHERE run_id = :run AND state = 'merged'),
-    epochs AS (
-        SELECT CAST(r.training ->> 'num_epochs' AS integer) AS num_epochs, CAST(r.data ->> 'num_samples' AS bigint) AS num_samples
-          FROM ledger.runs r WHERE r.id = :run)
-    SELECT epoch, (SELECT sum(num_samples) FROM ranges WHERE ranges.epoch = epoch.epoch) AS merged
-      FROM epochs CROSS JOIN generate_series(0, epochs.num_epochs - 1) AS epoch (epoch)
-     WHERE epochs.num_samples IS DISTINCT FROM (SELECT sum(num_samples) FROM ranges WHERE ranges.epoch = epoch.epoch)"""
+        SELECT DISTINCT epoch, first_sample, num_samples
+          FROM ledger.work_units WHERE run_id = :run AND state = 'merged')
+    SELECT epoch, (SELECT sum(num_samples) FROM ranges WHERE ranges.epoch = epochs.epoch) AS merged
+      FROM (SELECT CAST(data ->> 'num_samples' AS bigint) AS num_samples,
+                   generate_series(0, CAST(training ->> 'num_epochs' AS integer) - 1) AS epoch
+              FROM ledger.runs WHERE id = :run) AS epochs
+     WHERE num_samples IS DISTINCT FROM (SELECT sum(num_samples) FROM ranges WHERE ranges.epoch = epochs.epoch)"""
 
 
 def check_ledger(conn: Connection, name: str) -> None:

@@ -160,7 +160,7 @@ class Stage:
     def head(self) -> int:
         return int(self.value("SELECT head_version FROM ledger.runs WHERE name = :run") or 0)
 
-    def wait_for(self, condition: Any, what: str, within_seconds: float = 40) -> Any:
+    def wait_for(self, condition: Any, what: str, within_seconds: float = 60) -> Any:
         """With what everybody said, when it does not come."""
         try:
             return wait_until(condition, within_seconds=within_seconds, what=what)

@@ -82,6 +82,7 @@ def test_a_coordinator_that_slept_in_a_turn_does_nothing_any_more(stage: Stage) 
         before = stage.value(turn)
         stage.wait_for(lambda: stage.value(turn) > before, "its next look at who leads")
         twice = """
-            SELECT count(*) FROM (SELECT FROM ledger.work_units GROUP BY epoch, first_sample HAVING count(*) > 1) AS u"""
+            SELECT count(*)
+              FROM (SELECT FROM ledger.work_units GROUP BY epoch, first_sample HAVING count(*) > 1) AS ranges"""
         assert stage.value(twice) == 0
     stage.finish()

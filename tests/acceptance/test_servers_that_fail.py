@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from sqlalchemy import make_url
 
 from tests.acceptance.stage import Stage, open_stage
 from tests.servers.databases import Database, Workshop, begin_session
-from tests.servers.embedded import Postgres, private_postgres, wheel_binaries
+from tests.servers.embedded import Keeper, kept_server, wheel_binaries
 from tests.servers.server import connect, server_at
 from tests.servers.template import harden_template, migrate_template
 
@@ -27,32 +27,32 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="
 
 
 @contextlib.contextmanager
-def private_database(**settings: str) -> Iterator[tuple[Postgres, Database]]:
-    with private_postgres(wheel_binaries(), settings) as (postgres, url):
+def private_database(**settings: str) -> Iterator[tuple[Keeper, Database]]:
+    with kept_server(wheel_binaries(), **settings) as (url, keeper):
         server = server_at(make_url(url), backend="a server of the test's own", disposable=True)
         with contextlib.closing(Workshop(server, begin_session(server), "main")) as workshop:
             database = workshop.create(template=workshop.template(migrate_template, harden_template))
-        yield postgres, database
+        yield keeper, database
 
 
 @needs_proc
 def test_a_run_outlasts_a_server_killed_inside_a_submit(tmp_path: Path) -> None:
     # What was committed must be on its way to the disk: the other tests' server would forget its last moments.
     with (
-        private_database(synchronous_commit="on") as (postgres, database),
+        private_database(synchronous_commit="on") as (keeper, database),
         open_stage(tmp_path, database) as stage,
     ):
         stage.assemble()
         with stage.gate("gradients", "UPDATE", "NEW.state = 'submitted' AND NEW.base_version = 3") as gate:
             gate.wait_for()
-            postgres.crash()
+            keeper.crash()
             gate.forget()
-            postgres.restart()
+            keeper.restart()
         stage.finish()
 
 
 def test_a_run_outlasts_a_read_only_database(stage: Stage) -> None:
-    stage.assemble()
+    coordinator, *workers = stage.assemble()
     stage.wait_for_version(2)
     name = sql.Identifier(stage.project.database.name)
     with connect(stage.project.database.superuser_url.set(database="postgres")) as admin:
@@ -60,34 +60,41 @@ def test_a_run_outlasts_a_read_only_database(stage: Stage) -> None:
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [stage.project.database.name]
         )
-        stage.wait_for(lambda: all("accepts no writes" in actor.said() for actor in stage.actors), "everybody's word")
+        words = "accepts no writes at present"
+        stage.wait_for(lambda: words in coordinator.said(), "the coordinator's word")
+        stage.wait_for(lambda: any(words in worker.said() for worker in workers), "a worker's word")
         # Sessions that were opened meanwhile stay read-only for as long as they live.
         admin.execute(sql.SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(name))
     stage.finish()
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk() -> Iterator[Path]:
     if os.name != "posix" or os.geteuid() != 0:
         pytest.skip("only root can make a small disk")
-    folder = Path("/tmp") / f"barnraise-{tmp_path.name}"  # noqa: S108
-    folder.mkdir()
+    # Open to the server's account, which pytest's tmp_path is not.
+    folder = Path(tempfile.mkdtemp(prefix="barnraise-tests-", dir="/tmp"))  # noqa: S108
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m,mode=777", "tmpfs", folder], check=False)
     try:
         if mounted.returncode:
             pytest.skip("this machine lets nobody make a small disk")
         yield folder
-        subprocess.run(["umount", folder], check=True)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        # Lazily: a server that was killed may be leaving still.
+        subprocess.run(["umount", "--lazy", folder], check=False)
+        folder.rmdir()
 
 
 def test_a_run_outlasts_a_full_disk(tmp_path: Path, small_disk: Path) -> None:
-    with private_database() as (postgres, database):
+    with private_database() as (_, database):
         place = small_disk / "tables"
         place.mkdir()
-        shutil.chown(place, postgres.as_user["user"])
         with connect(database.server.admin) as admin:
+            row = admin.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
+            assert row is not None
+            # As whom the server runs, its own files know.
+            owner = Path(row[0].splitlines()[1]).stat()
+            os.chown(place, owner.st_uid, owner.st_gid)
             admin.execute(sql.SQL("CREATE TABLESPACE small LOCATION {}").format(sql.Literal(str(place))))
             admin.execute(sql.SQL("ALTER DATABASE {} SET TABLESPACE small").format(sql.Identifier(database.name)))
         with open_stage(tmp_path, database) as stage, connect(database.superuser_url) as admin:

@@ -54,25 +54,54 @@ def wheel_binaries(major: int = 18) -> Path:
 
 @contextlib.contextmanager
 def embedded_server_url(binaries: Path) -> Iterator[str]:
+    with kept_server(binaries) as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def kept_server(binaries: Path, **settings: str) -> Iterator[tuple[str, Keeper]]:
+    """The superuser's URL, and the keeper, for a test that ill-treats a server of its own."""
     # A session of its own, so that Ctrl-C ends the tests first and the server after them.
     detached: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         detached = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    keeper = subprocess.Popen(
-        [sys.executable, "-m", "tests.servers.embedded", str(binaries)],
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.servers.embedded", str(binaries), json.dumps(settings)],
         cwd=Path(__file__).parents[2],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         **detached,
     )
-    with keeper:
-        assert keeper.stdin is not None
-        assert keeper.stdout is not None
-        answer = json.loads(keeper.stdout.readline() or '{"problem": "its keeper ended without a word"}')
+    with process:
+        keeper = Keeper(process)
+        yield keeper.answer()["url"], keeper
+
+
+class Keeper:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def answer(self) -> dict[str, str]:
+        assert self._process.stdout is not None
+        answer = json.loads(self._process.stdout.readline() or '{"problem": "its keeper ended without a word"}')
         if "problem" in answer:
             raise KeeperError(answer["problem"])
-        yield answer["url"]
+        return dict(answer)
+
+    def crash(self) -> None:
+        """Kills the server's processes, all at once."""
+        self._tell("crash")
+
+    def restart(self) -> None:
+        """After a crash, on the same port."""
+        self._tell("restart")
+
+    def _tell(self, order: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(order + "\n")
+        self._process.stdin.flush()
+        self.answer()
 
 
 class Postgres:
@@ -124,6 +153,8 @@ class Postgres:
                 os.kill(pid, signal.SIGKILL)
         # The next server looks whether anybody still holds the memory of this one.
         wait_until(lambda: not any(map(_lives, (postmaster, *children))), what="the end of the server's processes")
+        # It names a process that, after a power failure, would be another or none; here it may be a zombie for a while.
+        (self.data / "postmaster.pid").unlink()
 
     def restart(self) -> None:
         """After a crash, on the same port."""
@@ -216,18 +247,6 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def private_postgres(binaries: Path, settings: Mapping[str, str]) -> Iterator[tuple[Postgres, str]]:
-    """A server of one test's own, to be ill-treated; and the superuser's URL."""
-    with _folder(_parent_of_home()) as home, _folder(_parent_of_data()) as store:
-        postgres = Postgres(binaries, home=home, store=store, settings={**SETTINGS, **settings})
-        url = postgres.start()
-        try:
-            yield postgres, url
-        finally:
-            postgres.stop()
-
-
-@contextlib.contextmanager
 def _folder(parent: str | None) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="barnraise-tests-", dir=parent))
     try:
@@ -258,14 +277,17 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with _folder(_parent_of_home()) as home, _folder(_parent_of_data()) as store:
         try:
-            postgres = Postgres(Path(sys.argv[1]), home=home, store=store)
+            settings = {**SETTINGS, **json.loads(sys.argv[2])}
+            postgres = Postgres(Path(sys.argv[1]), home=home, store=store, settings=settings)
             url = postgres.start()
         except (KeeperError, OSError, subprocess.TimeoutExpired) as error:
             _say(problem=str(error))
             return
         try:
             _say(url=url)
-            sys.stdin.read()
+            for order in sys.stdin:
+                {"crash": postgres.crash, "restart": postgres.restart}[order.strip()]()
+                _say(done=order)
         finally:
             postgres.stop()
 
