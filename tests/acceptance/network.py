@@ -28,7 +28,8 @@ class Network:
 
     def cut(self) -> None:
         # close() alone leaves a thread that waits in accept(), and the port open with it.
-        self._listener.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._break_all()
 

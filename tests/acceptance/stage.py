@@ -40,13 +40,12 @@ TINY: Mapping[str, Mapping[str, object]] = {
     },
     "worker": {"heartbeat_interval": 1, "work_unit_timeout": 4, "poll_interval": 0.5},
 }
-WORKERS_OF = """
-    (SELECT w.id FROM ledger.workers w JOIN ledger.volunteers v ON v.id = w.volunteer_id WHERE v.name = :person)"""
+# Each gate has a row of its own, which its trigger asks for and the test holds.
 _GATE = """
-    CREATE TABLE IF NOT EXISTS public.gate AS SELECT 1 AS id;
+    CREATE TABLE IF NOT EXISTS public.gates (id integer PRIMARY KEY GENERATED ALWAYS AS IDENTITY);
     CREATE OR REPLACE FUNCTION public.pass_gate() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        PERFORM FROM public.gate FOR KEY SHARE;
+        PERFORM FROM public.gates WHERE id = CAST(TG_ARGV[0] AS integer) FOR KEY SHARE;
         RETURN NEW;
     END
     $$;"""
@@ -98,6 +97,13 @@ class Gate:
             SELECT count(*) - 1 >= :count FROM waiting"""
         arrived = functools.partial(self.stage.value, waiting, count=count, pid=self.pid)
         self.stage.wait_for(arrived, "somebody at the gate")
+
+    def person(self) -> str:
+        """Whose worker waits here."""
+        query = """
+            SELECT v.name FROM pg_stat_activity a JOIN ledger.volunteers v ON v.role_name = a.usename
+             WHERE :pid = ANY (pg_blocking_pids(a.pid)) ORDER BY a.query_start LIMIT 1"""
+        return str(self.stage.value(query, pid=self.pid))
 
     def statement(self) -> str:
         """Of the first who waits here."""
@@ -172,9 +178,11 @@ class Stage:
         self.wait_for(lambda: self.head() >= version, f"version {version}", within_seconds)
 
     def unit_of(self, person: str) -> int:
-        """What a person's worker computes or submits just now."""
-        leased = "SELECT min(id) FROM ledger.work_units WHERE state = 'leased' AND worker_id IN "
-        unit = self.value(leased + WORKERS_OF, person=person)
+        """What a person's worker submits just now, or else computes."""
+        leased = """
+            SELECT min(u.id) FROM ledger.work_units u JOIN ledger.workers w ON w.id = u.worker_id
+              JOIN ledger.volunteers v ON v.id = w.volunteer_id WHERE u.state = 'leased' AND v.name = :person"""
+        unit = self.value(leased, person=person)
         assert unit is not None, f"{person} holds no unit"
         return int(unit)
 
@@ -185,11 +193,15 @@ class Stage:
               JOIN ledger.volunteers v ON v.id = w.volunteer_id WHERE u.id = :unit"""
         return str(self.value(holder, unit=unit))
 
-    def end_sessions_of(self, person: str) -> None:
-        """The server gives up on their connections."""
+    def end_sessions(self, person: str | None = None) -> None:
+        """The server gives up on the connections of all processes, or on a person's."""
         role = self.value("SELECT role_name FROM ledger.volunteers WHERE name = :person", person=person)
+        end = """
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name LIKE 'barnraise %%'
+               AND usename = coalesce(%s, usename)"""
         with connect(self.project.database.superuser_url) as admin:
-            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [role])
+            admin.execute(end, [role])
 
     def end_leadership(self) -> None:
         """As though the lease of a leader who is gone had run out: a test need not wait for it."""
@@ -211,19 +223,29 @@ class Stage:
     @contextlib.contextmanager
     def gate(self, table: str, when: str, condition: str = "true", *, at_commit: bool = False) -> Iterator[Gate]:
         """Stands before each row that `when` (INSERT, UPDATE) and `condition` (of NEW) name, or before its commit."""
-        trigger = f"""
-            CREATE {"CONSTRAINT " if at_commit else ""}TRIGGER a_gate {"AFTER" if at_commit else "BEFORE"} {when}
-                ON ledger.{table} {"DEFERRABLE INITIALLY DEFERRED" if at_commit else ""}
-                FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION public.pass_gate()"""
+        constraint, moment, timing = (
+            ("CONSTRAINT", "AFTER", "DEFERRABLE INITIALLY DEFERRED") if at_commit else ("", "BEFORE", "")
+        )
         with self.owner.begin() as conn:
             conn.exec_driver_sql(_GATE)
-            conn.exec_driver_sql(trigger)
+            gate = conn.exec_driver_sql("INSERT INTO public.gates DEFAULT VALUES RETURNING id").scalar_one()
         with self.owner.connect() as keeper:
-            keeper.exec_driver_sql("SELECT FROM public.gate FOR UPDATE")
+            keeper.exec_driver_sql(f"SELECT FROM public.gates WHERE id = {gate} FOR UPDATE")
+            with self.owner.begin() as conn:
+                conn.exec_driver_sql(
+                    f"CREATE {constraint} TRIGGER gate_{gate} {moment} {when} ON ledger.{table} {timing}"
+                    f" FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION public.pass_gate({gate})"
+                )
             yield Gate(stage=self, keeper=keeper, pid=_pid(keeper))
+            # Open for good. To take it down would mean to wait for whoever sleeps with a lock on the table.
             keeper.rollback()
-            keeper.exec_driver_sql(f"DROP TRIGGER a_gate ON ledger.{table}")
-            keeper.commit()
+
+    @contextlib.contextmanager
+    def halt_before(self, version: int) -> Iterator[Gate]:
+        """A run of a few milliseconds an update would be over before anything could befall it."""
+        with self.gate("model_versions", "INSERT", f"NEW.number = {version}") as gate:
+            gate.wait_for()
+            yield gate
 
     @contextlib.contextmanager
     def locked(self, table: str, *, behind: Gate | None = None) -> Iterator[Gate]:

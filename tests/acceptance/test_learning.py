@@ -134,7 +134,6 @@ def school(tmp_path: Path, database: Database) -> School:
 def test_a_class_tells_the_digits_apart(school: School, mode: str) -> None:
     accuracy = school.class_of(DIGITS, mode)["accuracy"]
     alone = school.alone(DIGITS, DIGITS.num_updates)["accuracy"]
-    print(mode, accuracy, alone)
     assert accuracy >= 0.97
     assert abs(accuracy - alone) <= 0.005
 
@@ -159,7 +158,6 @@ TRANSFORMERS = [
 def test_a_class_reads_the_library(school: School, lesson: Lesson, mode: str) -> None:
     loss = school.class_of(lesson, mode)["loss"]
     alone = school.alone(lesson, lesson.num_updates)["loss"]
-    print(mode, loss, alone)
     assert loss <= 1.01 * alone
 
 
@@ -179,5 +177,4 @@ GENERATORS = [
 def test_a_class_draws_more_like_the_font(school: School, lesson: Lesson, mode: str) -> None:
     before = school.alone(lesson, 0)["frechet_distance"]
     after = school.class_of(lesson, mode)["frechet_distance"]
-    print(mode, after, before)
     assert after < before / 2

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.network import Network, network_to
-from tests.acceptance.stage import NUM_UPDATES, Stage, open_stage
+from tests.acceptance.stage import Stage, open_stage
 from tests.servers.databases import Database
 
 # Each starts four processes, and shares two cores with other tests.
@@ -40,10 +40,9 @@ OUTAGES = [pytest.param(3.0), pytest.param(30.0, marks=[pytest.mark.nightly, pyt
 @pytest.mark.parametrize("seconds", OUTAGES)
 def test_a_run_outlasts_a_cut_network(stage: Stage, network: Network, seconds: float) -> None:
     stage.assemble()
-    stage.wait_for_version(2)
-    network.cut()
+    with stage.halt_before(3):
+        network.cut()
     outlast(seconds)
-    assert stage.head() < NUM_UPDATES
     network.heal()
     stage.finish(within_seconds=90)
 
@@ -51,10 +50,9 @@ def test_a_run_outlasts_a_cut_network(stage: Stage, network: Network, seconds: f
 @pytest.mark.parametrize("seconds", OUTAGES)
 def test_a_run_outlasts_a_silent_network(stage: Stage, network: Network, seconds: float) -> None:
     stage.assemble()
-    stage.wait_for_version(2)
-    network.hush()
+    with stage.halt_before(3):
+        network.hush()
     outlast(seconds)
-    assert stage.head() < NUM_UPDATES
     network.heal()
     stage.finish(within_seconds=90)
 

@@ -53,13 +53,11 @@ def test_a_run_outlasts_a_server_killed_inside_a_submit(tmp_path: Path) -> None:
 
 def test_a_run_outlasts_a_read_only_database(stage: Stage) -> None:
     coordinator, *workers = stage.assemble()
-    stage.wait_for_version(2)
     name = sql.Identifier(stage.project.database.name)
     with connect(stage.project.database.superuser_url.set(database="postgres")) as admin:
-        admin.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
-        admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [stage.project.database.name]
-        )
+        with stage.halt_before(3):
+            admin.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
+            stage.end_sessions()
         words = "accepts no writes at present"
         stage.wait_for(lambda: words in coordinator.said(), "the coordinator's word")
         stage.wait_for(lambda: any(words in worker.said() for worker in workers), "a worker's word")
@@ -85,6 +83,15 @@ def small_disk() -> Iterator[Path]:
         folder.rmdir()
 
 
+def fill_the_disk(admin: psycopg.Connection) -> None:
+    admin.execute("CREATE TABLE public.ballast (content text)")
+    load = "INSERT INTO public.ballast SELECT repeat('x', 1000) FROM generate_series(1, %s)"
+    for num_rows in (1000, 10, 1):
+        with contextlib.suppress(psycopg.errors.DiskFull):
+            while True:
+                admin.execute(load, [num_rows])
+
+
 def test_a_run_outlasts_a_full_disk(tmp_path: Path, small_disk: Path) -> None:
     with private_database() as (_, database):
         place = small_disk / "tables"
@@ -99,13 +106,8 @@ def test_a_run_outlasts_a_full_disk(tmp_path: Path, small_disk: Path) -> None:
             admin.execute(sql.SQL("ALTER DATABASE {} SET TABLESPACE small").format(sql.Identifier(database.name)))
         with open_stage(tmp_path, database) as stage, connect(database.superuser_url) as admin:
             stage.assemble()
-            stage.wait_for_version(2)
-            admin.execute("CREATE TABLE public.ballast (content text)")
-            load = "INSERT INTO public.ballast SELECT repeat('x', 1000) FROM generate_series(1, %s)"
-            for num_rows in (1000, 10, 1):
-                with contextlib.suppress(psycopg.errors.DiskFull):
-                    while True:
-                        admin.execute(load, [num_rows])
+            with stage.halt_before(3):
+                fill_the_disk(admin)
             stage.wait_for(lambda: any("disk is full" in actor.said() for actor in stage.actors), "somebody's word")
             admin.execute("DROP TABLE public.ballast")
             stage.finish()
