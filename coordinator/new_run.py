@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from contract.config import Config, Section, export_token, find_config_file, resolve_path
-from contract.errors import ConfigError
 from contract.sources import SOURCES
 from contract.sources.base import Dataset, Split
 from contract.workloads import WORKLOADS, options_from, require_fit
 from contract.workloads.base import Workload
+from coordinator.class_size import num_gradients_for
 from coordinator.ledger.runs import NewRun
+from coordinator.staleness import Policy
 
 _HYPERPARAMETERS = ("learning_rate_g", "learning_rate_d", "beta1", "beta2")
 
@@ -46,8 +47,10 @@ def new_run(config: Config, *, config_file: Path | None) -> NewRun:
 
 def run_of(config: Config, workload: Workload, dataset: Dataset) -> NewRun:
     training = config.training
-    if training.num_workunits_per_update == "auto":
-        raise ConfigError(["training.num_workunits_per_update: auto is not understood yet; give a number"])
+    staleness = config.staleness.model_dump()
+    # Refuses an unknown decay before there is a run of it.
+    Policy.of(staleness)
+    per_update = training.num_workunits_per_update
     return NewRun(
         name=config.run.name,
         mode=training.mode,
@@ -63,7 +66,7 @@ def run_of(config: Config, workload: Workload, dataset: Dataset) -> NewRun:
             "workload_version": workload.version,
             "batch_size": training.batch_size,
             "batches_per_work_unit": training.batches_per_work_unit,
-            "num_workunits_per_update": training.num_workunits_per_update,
+            "num_workunits_per_update": per_update,
             "num_epochs": training.num_epochs,
             "gradient_clip_norm": training.gradient_clip_norm,
             "rule": config.aggregation.rule,
@@ -71,9 +74,11 @@ def run_of(config: Config, workload: Workload, dataset: Dataset) -> NewRun:
             "codec": config.compression.codec,
             "codec_options": dict(config.compression.options),
             "hyperparameters": _changed(training, _HYPERPARAMETERS),
+            "staleness": staleness,
         },
         seed=config.run.seed,
-        num_gradients_per_update=training.num_workunits_per_update,
+        # Of one worker, until the first round knows how many are here.
+        num_gradients_per_update=num_gradients_for(1) if per_update == "auto" else per_update,
         lease_seconds=config.worker.work_unit_timeout,
         heartbeat_seconds=int(config.worker.heartbeat_interval),
         max_lease_seconds=max(3600, 4 * config.worker.work_unit_timeout),

@@ -18,6 +18,7 @@ from coordinator.duties.plan import Plan
 from coordinator.duties.police import Police
 from coordinator.duties.prune import Prune
 from coordinator.duties.reap import Reap
+from coordinator.duties.resize import Resize
 from coordinator.leadership import Leadership
 from coordinator.ledger import runs
 from coordinator.living_run import create_run, open_run
@@ -52,13 +53,17 @@ class Start:
         self.console.print(
             f"run [bold]{config.run.name}[/] ({living.mode}, {living.workload.name}) goes on at version {living.head}"
         )
+        merge = Merge(
+            engine=engine, living=living, leadership=leadership, deadline_seconds=config.training.round_deadline
+        )
         plan = Plan(engine=engine, living=living, spare_units=config.training.spare_units)
         finish = Finish(engine=engine, living=living)
         lines = Lines(console=self.console)
         Loop(
             leadership=leadership,
             turns=[
-                Turn(duty=Merge(engine=engine, living=living, leadership=leadership), every_seconds=0.5, on_hint=True),
+                Turn(duty=merge, every_seconds=0.5, on_hint=True),
+                Turn(duty=Resize(engine=engine, living=living), every_seconds=0.5, on_hint=True),
                 Turn(duty=plan, every_seconds=0.5, on_hint=True),
                 Turn(duty=Reap(engine=engine, run=living.run), every_seconds=1.0),
                 Turn(

@@ -33,8 +33,10 @@ class Plan:
                 active = units.count_active(conn, run=living.run, planned_version=living.head)
                 missing = living.num_gradients + self.spare_units - active
             else:
+                # An update's worth, and for each worker what it computes next and what it claims ahead: so nobody waits
+                # while we merge. All that is open will be used, there being no round that could overtake it.
                 workers = units.count_workers(conn, run=living.run)
-                missing = max(living.num_gradients, 2 * workers) - units.count_open(conn, run=living.run)
+                missing = living.num_gradients + 2 * workers - units.count_open(conn, run=living.run)
         numbers = living.pool.take(max(0, missing))
         if not numbers:
             return Report(opened=())

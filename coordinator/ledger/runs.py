@@ -24,7 +24,8 @@ _CREATE = text("""
             :heartbeat_seconds, :max_retries, :max_leases_per_worker, :max_part_bytes, :max_gradient_bytes)
     RETURNING id""")
 _READ = text("""
-    SELECT id, name, state, mode, workload, workload_options, data, training, seed, head_version
+    SELECT id, name, state, mode, workload, workload_options, data, training, seed, head_version,
+           num_gradients_per_update
       FROM ledger.runs WHERE name = :name""")
 _SET_STATE = text("""
     UPDATE ledger.runs
@@ -32,6 +33,12 @@ _SET_STATE = text("""
            started_at = CASE WHEN :state = 'running' THEN coalesce(started_at, now()) ELSE started_at END,
            finished_at = CASE WHEN :state = 'finished' THEN now() END
      WHERE id = :run AND state <> :state""")
+# The log explains afterwards why one update had more gradients than another.
+_SET_NUM_GRADIENTS = text("""
+    WITH before AS (SELECT id, num_gradients_per_update AS number FROM ledger.runs WHERE id = :run),
+         changed AS (UPDATE ledger.runs SET num_gradients_per_update = :number WHERE id = :run)
+    INSERT INTO ledger.events (run_id, subject, subject_id, old_state, new_state, reason)
+    SELECT id, 'num_gradients_per_update', id, number::text, CAST(:number AS integer)::text, :reason FROM before""")
 # From the beginning each time: whatever came back below the floor is found within a second.
 _RAISE_FLOOR = text("""
     UPDATE ledger.runs r SET claim_floor = f.floor
@@ -89,6 +96,7 @@ class RunRecord:
     training: Mapping[str, Any]
     seed: int
     head_version: Version
+    num_gradients_per_update: int
 
 
 def create_run(conn: Connection, new: NewRun) -> RunId:
@@ -112,6 +120,7 @@ def find_run(conn: Connection, *, name: str) -> RunRecord | None:
         training=row.training,
         seed=row.seed,
         head_version=Version(row.head_version),
+        num_gradients_per_update=row.num_gradients_per_update,
     )
 
 
@@ -126,6 +135,11 @@ def set_run_state(conn: Connection, *, run: RunId, state: RunState, reason: str 
     """Volunteers hear of it at once. A run that has the state already keeps it."""
     conn.execute(_SET_STATE, {"run": run, "state": state, "reason": reason})
     conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": f"run {run} {state}"})
+
+
+def set_num_gradients(conn: Connection, *, run: RunId, number: int, reason: str) -> None:
+    """So many gradients make an update from now on."""
+    conn.execute(_SET_NUM_GRADIENTS, {"run": run, "number": number, "reason": reason})
 
 
 def raise_claim_floor(conn: Connection, *, run: RunId) -> None:
