@@ -34,10 +34,10 @@ class Freshness:
         """Why it is refused; None where it is admitted."""
         if self.share > 0.0:
             return None
-        versions = "version" if self.staleness == 1 else "versions"
+        behind = "1 version" if self.staleness == 1 else f"{self.staleness} versions"
         if self.staleness > self.bound:
-            return f"stale: {self.staleness} {versions} were published since its claim, at most {self.bound} may be"
-        return f"stale: {self.staleness} {versions} were published since its claim, and the decay leaves it no weight"
+            return f"stale: {behind} behind the head, at most {self.bound} may be"
+        return f"stale: {behind} behind the head, where its weight has decayed to nothing"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,7 @@ _TAKEN = text("""
     SELECT epoch, first_sample FROM ledger.work_units WHERE run_id = :run AND state <> 'cancelled'""")
 _RANGES = text("""
     SELECT epoch, first_sample FROM ledger.work_units WHERE id = ANY (CAST(:units AS bigint[]))""")
-# State by state, and what was submitted by way of its gradient: each of these has a small index, all together have none,
+# State by state, and what was submitted by way of its gradient: each of these has a small index, all together none,
 # and after a million units a count of a dozen must not read the table.
 _COUNT_ACTIVE = text("""
     SELECT (SELECT count(*) FROM ledger.work_units
