@@ -76,7 +76,10 @@ def _of_the_round(conn: Connection, living: LivingRun, deadline_seconds: float) 
 
 
 def _of_the_pool(conn: Connection, living: LivingRun, deadline_seconds: float) -> Selection:
-    """Whatever is fresh enough. Here the deadline says how long a gradient waits for others."""
+    """Whatever is fresh enough, once it is enough: where more wait than an update needs, they would only grow older.
+
+    Here the deadline says how long a gradient waits for others.
+    """
     waiting = gradients.waiting_gradients(conn, run=living.run)
     policy, speeds = living.staleness, {}
     if policy.policy == "adaptive":
@@ -97,8 +100,8 @@ def _of_the_pool(conn: Connection, living: LivingRun, deadline_seconds: float) -
             fresh.append(gradient)
             freshness[gradient.gradient] = found.share
     needed = _needed(conn, living)
-    if len(fresh) >= needed and living.rule.problem(needed) is None:
-        return Selection(gradients=fresh[:needed], freshness=freshness, refused=tuple(refused))
+    if len(fresh) >= needed and living.rule.problem(len(fresh)) is None:
+        return Selection(gradients=fresh, freshness=freshness, refused=tuple(refused))
     longest = max((gradient.waited_seconds for gradient in fresh), default=0.0)
     if longest < deadline_seconds:
         return Selection(refused=tuple(refused))

@@ -19,6 +19,7 @@ _WAITING = text("""
            extract(epoch FROM now() - g.submitted_at)::float8 AS waited_seconds
       FROM ledger.gradients g JOIN ledger.work_units u ON u.id = g.unit_id
      WHERE g.run_id = :run AND g.state = 'submitted' ORDER BY g.id""")
+_COUNT_WAITING = text("SELECT count(*) FROM ledger.gradients WHERE run_id = :run AND state = 'submitted'")
 _PART_SIZES = text("""
     SELECT octet_length(content) AS num_bytes FROM ledger.gradient_blobs WHERE gradient_id = :gradient ORDER BY part""")
 _DISCARD = text("""
@@ -115,6 +116,10 @@ def waiting_gradients(conn: Connection, *, run: RunId) -> list[WaitingGradient]:
         )
         for row in conn.execute(_WAITING, {"run": run})
     ]
+
+
+def count_waiting(conn: Connection, *, run: RunId) -> int:
+    return int(conn.execute(_COUNT_WAITING, {"run": run}).scalar_one())
 
 
 def read_part(conn: Connection, *, gradient: GradientId, part: int) -> bytes | None:

@@ -141,3 +141,24 @@ def test_what_failed_for_good_is_left_out_of_its_epoch_and_the_run_ends(database
         outcome = shop.finish.run_once().outcome
         assert outcome is not None
         assert (outcome.num_failed, outcome.skipped_samples, outcome.num_merged) == (1, 4, 9)
+
+
+def test_what_waits_beyond_an_update_is_taken_along_instead_of_growing_stale(database: Database) -> None:
+    with open_workshop(database, asynchronous(2)) as shop:
+        ada = shop.invite("ada")
+        shop.turn()
+        ada.work(4)
+        assert shop.turn().merged == 4
+        assert shop.rows("SELECT DISTINCT staleness FROM watch.gradients") == [(0,)]
+
+
+def test_workers_wait_while_the_merge_is_behind(database: Database) -> None:
+    with open_workshop(database, asynchronous(2)) as shop:
+        ada = shop.invite("ada")
+        shop.turn()
+        ada.work(4)
+        shop.plan.run_once()
+        # Two for the update, two for her, and all four of them wait for the merge.
+        assert shop.rows("SELECT num_open FROM watch.progress") == [(0,)]
+        shop.turn()
+        assert shop.rows("SELECT num_open FROM watch.progress") == [(4,)]
