@@ -76,7 +76,7 @@ class Training(Section):
     )
     round_deadline: Seconds = Field(
         default=600,
-        description="Seconds after which a round closes with what it has; in async, how long a gradient waits for others.",
+        description="Seconds after which a round closes with what it has; in async, what a gradient waits for others.",
     )
     num_epochs: Count = Field(default=50, description="Epochs (passes over the data) to train.")
     # These four defaults are a GAN's; left at them, every other workload is trained with its own.

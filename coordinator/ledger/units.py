@@ -19,7 +19,8 @@ _OPEN = text("""
       FROM unnest(CAST(:epochs AS integer[]), CAST(:first_samples AS bigint[]), CAST(:nums_samples AS integer[]),
                   CAST(:seeds AS bigint[])) WITH ORDINALITY AS n (epoch, first_sample, num_samples, seed, place)
     RETURNING id""")
-# SKIP LOCKED: a volunteer's open transaction may hold a unit; the next turn finds it.
+# SKIP LOCKED: a volunteer's open transaction may hold a unit; the next turn finds it. OR, because each state has an
+# index of its own, which IN would not use.
 _CANCEL = text("""
     UPDATE ledger.work_units u
        SET state = 'cancelled', state_reason = :reason, lease_token = NULL, lease_expires_at = NULL, finished_at = now()
@@ -27,7 +28,7 @@ _CANCEL = text("""
               FROM ledger.work_units o
               LEFT JOIN ledger.workers w ON w.id = o.worker_id AND o.state = 'leased'
               LEFT JOIN ledger.volunteers v ON v.id = w.volunteer_id
-             WHERE o.run_id = :run AND o.state IN ('open', 'leased') AND o.planned_version <= :version
+             WHERE o.run_id = :run AND (o.state = 'open' OR o.state = 'leased') AND o.planned_version <= :version
                FOR UPDATE OF o SKIP LOCKED) overtaken
      WHERE u.id = overtaken.id
     RETURNING u.id, overtaken.worker, overtaken.volunteer""")

@@ -116,6 +116,17 @@ def test_what_the_coordinator_asks_every_second_is_answered_from_an_index(
     assert not scans_whole_table(plan, "gradients")
 
 
+@pytest.mark.parametrize("statement", [units._COUNT_ACTIVE, units._COUNT_UNFINISHED, units._CANCEL])
+def test_a_round_can_be_counted_and_ended_without_reading_all_units_there_ever_were(
+    conn: Connection, full: tuple[Engine, RunId], statement: Any
+) -> None:
+    given = {":run": str(full[1]), ":version": "0", ":reason": "''"}
+    query = re.sub(":(run|version|reason)", lambda found: given[found[0]], str(statement))
+    # Here nearly all units are open, and reading the table would be right; after a long run hardly any are.
+    conn.execute(text("SET enable_seqscan = off"))
+    assert not scans_whole_table(explain(conn, query), "work_units")
+
+
 def test_heartbeats_are_written_in_place(classroom: Classroom) -> None:
     alice = classroom.invite("alice")
     classroom.open_units(1)
