@@ -24,6 +24,7 @@
     |   |-- NotFound                    BR007
     |   |-- AlreadySubmitted            BR008
     |   |-- RunNotOpen                  BR009
+    |   |-- NameTaken                   there is a run of that name
     |   `-- LeadershipLost              another coordinator leads the run
     |-- BlobError                       exit 5    bytes that are not what they claim to be
     |-- EmbeddedServerError             exit 6    the private PostgreSQL will not run
@@ -174,6 +175,10 @@ class RunNotOpen(LedgerRefusal):
     """The run is not taking work: it is finished, failed or not started yet."""
 
     sqlstate = "BR009"
+
+
+class NameTaken(LedgerRefusal):
+    """This ledger has a run of that name already; choose another."""
 
 
 class LeadershipLost(LedgerRefusal):

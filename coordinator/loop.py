@@ -11,6 +11,7 @@ from typing import Protocol
 
 from contract.database import Notifications
 from contract.errors import DatabaseError, LeadershipLost
+from contract.states import RunState
 from coordinator.leadership import Leadership
 
 _LONGEST_WAIT_SECONDS = 1.0
@@ -25,11 +26,12 @@ class Duty(Protocol):
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Turn:
-    """`on_hint` duties also run when the ledger hints that something happened."""
+    """`on_hint` duties also run when the ledger hints that something happened, `rests` ones not while it is paused."""
 
     duty: Duty
     every_seconds: float
     on_hint: bool = False
+    rests: bool = False
     due_at: float = 0.0
 
 
@@ -61,8 +63,10 @@ class Loop:
             self.notifications.close()
 
     def _one_turn(self) -> None:
-        term = self.leadership.term
+        term, state = self.leadership.term, self.leadership.state
         leads = self.leadership.hold()
+        if self.leadership.state is not state:
+            self.report(self.leadership.state)
         if self.leadership.term != term:
             # Somebody else may have led in between; what we remember of the run may be old.
             self.on_new_term()
@@ -72,7 +76,8 @@ class Loop:
         for turn in self.turns:
             if time.monotonic() >= turn.due_at and not self.stop.is_set():
                 turn.due_at = time.monotonic() + turn.every_seconds
-                self.report(turn.duty.run_once())
+                if not (turn.rests and self.leadership.state is RunState.PAUSED):
+                    self.report(turn.duty.run_once())
         wait = min((turn.due_at for turn in self.turns), default=0.0) - time.monotonic()
         if self.notifications.wait(max(0.0, min(wait, _LONGEST_WAIT_SECONDS))):
             for turn in self.turns:

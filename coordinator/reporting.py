@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
 
 from rich.console import Console
 
 from contract.errors import DatabaseError, LeadershipLost
+from contract.states import RunState
 from coordinator.duties import finish, merge, police, reap
+
+_STATES: Final = {
+    RunState.PAUSED: "the run is paused: no unit is handed out, finished work is kept; `coordinator resume` goes on",
+    RunState.RUNNING: "the run goes on",
+}
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -39,5 +46,8 @@ class Lines:
         elif isinstance(report, finish.Report) and report.finished:
             self.finished = True
             self.console.print("the run is finished: every epoch is computed", style="bold green")
+        elif isinstance(report, RunState):
+            if report in _STATES:
+                self.console.print(_STATES[report], style="bold yellow")
         elif isinstance(report, DatabaseError | LeadershipLost):
             self.console.print(str(report).splitlines()[0], style="red", markup=False)

@@ -37,6 +37,8 @@ _NUM_PARTS = text("""
     SELECT count(*) FROM ledger.model_parts WHERE run_id = :run AND version = :version AND kind = :kind""")
 _READ_PART = """
     SELECT content FROM ledger.model_parts WHERE run_id = %b AND version = %b AND kind = %t AND part = %b::integer"""
+_KEPT = text("""
+    SELECT DISTINCT version FROM ledger.model_parts WHERE run_id = :run AND kind = 'weights' ORDER BY version""")
 _FORGET_PARTS = text("""
     DELETE FROM ledger.model_parts p USING ledger.model_versions m
      WHERE m.run_id = p.run_id AND m.number = p.version AND NOT m.is_keeper AND p.run_id = :run AND p.kind = :kind
@@ -122,6 +124,11 @@ def read_parts(conn: Connection, *, run: RunId, version: Version, kind: Kind) ->
             row = cursor.execute(_READ_PART, (run, version, kind, number)).fetchone()
         if row is not None:
             yield row[0]
+
+
+def kept_versions(conn: Connection, *, run: RunId) -> list[Version]:
+    """Those whose weights are still there."""
+    return [Version(number) for number in conn.execute(_KEPT, {"run": run}).scalars()]
 
 
 def forget_parts(conn: Connection, *, run: RunId, kind: Kind, before: Version) -> int:

@@ -1,0 +1,56 @@
+"""The runs of a ledger as a table for people, and as JSON for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from contract.states import RunState
+from coordinator.ledger.overview import RunLine
+
+_MOVING = (RunState.RUNNING, RunState.PAUSED)
+
+
+def show(lines: Sequence[RunLine], console: Console) -> None:
+    if not lines:
+        console.print("this ledger has no run yet; `coordinator start` makes the one of the configuration")
+        return
+    table = Table("run", "state", "mode", "model", "data", "version", "workers", "epochs", "last update",
+                  box=None, pad_edge=False)  # fmt: skip
+    for line in lines:
+        table.add_row(
+            line.name,
+            state_of(line),
+            line.mode,
+            line.workload,
+            line.source or "",
+            "" if line.version is None else str(line.version),
+            str(line.num_workers),
+            progress_of(line),
+            line.updated_at.astimezone().strftime("%Y-%m-%d %H:%M") if line.updated_at else "",
+        )
+    console.print(table)
+    for line in lines:
+        if line.parent is not None:
+            console.print(f"{line.name} began with version {line.parent_version} of {line.parent}", markup=False)
+
+
+def state_of(line: RunLine) -> str:
+    if line.state in _MOVING and line.led_from is None:
+        return f"{line.state}, nobody leads it"
+    return str(line.state)
+
+
+def progress_of(line: RunLine) -> str:
+    done = line.epochs_done
+    return "" if done is None else f"{done:.1f} of {line.num_epochs}"
+
+
+def as_json(lines: Sequence[RunLine]) -> str:
+    """Times in ISO 8601, with their offset from UTC."""
+    rows = [{**dataclasses.asdict(line), "epochs_done": line.epochs_done} for line in lines]
+    return json.dumps(rows, indent=2, default=lambda moment: moment.isoformat())
