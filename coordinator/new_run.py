@@ -50,6 +50,8 @@ def differences(config: Config, record: RunRecord, *, asks_for_more: bool) -> li
     asked = {
         "model.name": (record.workload, config.model.name),
         "data.name": (record.data["name"], config.data.name),
+        "data.options": (record.data["options"], dict(config.data.options)),
+        "data.num_samples": (record.data["num_samples"], config.data.num_samples or record.data["num_samples"]),
         "run.seed": (record.seed, config.run.seed),
         "training.mode": (record.mode, config.training.mode),
         **{

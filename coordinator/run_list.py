@@ -19,12 +19,13 @@ def show(lines: Sequence[RunLine], console: Console) -> None:
     if not lines:
         console.print("this ledger has no run yet; `coordinator start` makes the one of the configuration")
         return
-    table = Table("run", "state", "mode", "model", "data", "version", "workers", "epochs", "last update",
-                  box=None, pad_edge=False)  # fmt: skip
+    table = Table(box=None, pad_edge=False)
+    for title in ("run", "state", "mode", "model", "data", "version", "workers", "epochs", "last update"):
+        table.add_column(title, no_wrap=True)
     for line in lines:
         table.add_row(
             line.name,
-            state_of(line),
+            f"{line.state}*" if is_left_alone(line) else line.state,
             line.mode,
             line.workload,
             line.source or "",
@@ -34,15 +35,15 @@ def show(lines: Sequence[RunLine], console: Console) -> None:
             line.updated_at.astimezone().strftime("%Y-%m-%d %H:%M") if line.updated_at else "",
         )
     console.print(table)
+    if any(is_left_alone(line) for line in lines):
+        console.print("* no coordinator leads it at present; `coordinator start` does", markup=False)
     for line in lines:
         if line.parent is not None:
             console.print(f"{line.name} began with version {line.parent_version} of {line.parent}", markup=False)
 
 
-def state_of(line: RunLine) -> str:
-    if line.state in _MOVING and line.led_from is None:
-        return f"{line.state}, nobody leads it"
-    return str(line.state)
+def is_left_alone(line: RunLine) -> bool:
+    return line.state in _MOVING and line.led_from is None
 
 
 def progress_of(line: RunLine) -> str:

@@ -177,7 +177,8 @@ class Start:
     def _say_finished(self, record: runs.RunRecord) -> None:
         option = self.options
         epochs = record.training["num_epochs"]
-        self.console.print(f"run {record.name} is finished: version {record.head_version} after {epochs} epochs. Next:")
+        passed = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+        self.console.print(f"run {record.name} is finished: version {record.head_version} after {passed}. Next:")
         for what, command in (
             ("train it longer", f"coordinator start{option} --epochs {2 * epochs}"),
             ("begin another from its weights", f"coordinator fork{option} --from {record.name} --name NEW"),
@@ -197,5 +198,5 @@ class Start:
         why = "asked by `coordinator stop`" if leadership.is_asked_to_stop else "stopped"
         self.console.print(
             f"{why}; run {record.name} is {record.state} at version {record.head_version}, and "
-            f"`coordinator start{self.options}` goes on from there", markup=False,
+            f"`coordinator start{self.options}` goes on from there", markup=False, soft_wrap=True,
         )  # fmt: skip

@@ -60,7 +60,7 @@ def test_progress_counts_what_was_merged_and_never_more_than_all(classroom: Clas
 
 
 def test_the_table_says_that_nobody_leads(classroom: Classroom) -> None:
-    assert "running, nobody leads it" in shown(only(classroom))
+    assert "* no coordinator leads it" in shown(only(classroom))
 
 
 def test_an_empty_ledger_says_how_to_begin() -> None:
