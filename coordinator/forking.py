@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from contract.errors import ConfigError, NotFound
 from contract.ids import RunId, Version
@@ -42,25 +42,22 @@ def fork(engine: Engine, new: runs.NewRun, origin: Origin, *, fresh_optimizer: b
     """The optimizer's memory comes along where the ledger still holds it, which is for the newest version alone."""
     # One snapshot: a leader may prune the version while it is read.
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as conn, conn.begin():
-        return _fork(conn, new, origin, fresh_optimizer)
-
-
-def _fork(conn: Connection, new: runs.NewRun, origin: Origin, fresh_optimizer: bool) -> Forked:
-    parent = runs.read_run(conn, name=origin.run)
-    _require_same_model(parent, new)
-    version = parent.head_version if origin.version is None else origin.version
-    kept = versions.kept_versions(conn, run=parent.run)
-    if version not in kept:
-        raise NotFound(_not_there(parent, version, kept))
-    vectors = Vectors.of(WORKLOADS.build(new.workload, new.workload_options))
-    weights = bytearray().join(versions.read_parts(conn, run=parent.run, version=version, kind="weights"))
-    optimizer = bytearray().join(versions.read_parts(conn, run=parent.run, version=version, kind="optimizer"))
-    if optimizer and not fresh_optimizer:
+        parent = runs.read_run(conn, name=origin.run)
+        _require_same_model(parent, new)
+        version = parent.head_version if origin.version is None else origin.version
+        kept = versions.kept_versions(conn, run=parent.run)
+        if version not in kept:
+            raise NotFound(_not_there(parent, version, kept))
+        vectors = Vectors.of(WORKLOADS.build(new.workload, new.workload_options))
+        weights = bytearray().join(versions.read_parts(conn, run=parent.run, version=version, kind="weights"))
+        optimizer = bytearray().join(versions.read_parts(conn, run=parent.run, version=version, kind="optimizer"))
         step = versions.find_version(conn, run=parent.run, version=version).optimizer_step
+    if optimizer and not fresh_optimizer:
         state = TrainingState.resume(weights, optimizer, vectors, step=step)
     else:
         state = TrainingState.start(unpack(weights, vectors.manifest, max_bytes=len(weights)), vectors)
-    run = create_run(conn, dataclasses.replace(new, parent_run=parent.run, parent_version=version), state)
+    with engine.begin() as conn:
+        run = create_run(conn, dataclasses.replace(new, parent_run=parent.run, parent_version=version), state)
     return Forked(run=run, version=version, keeps_optimizer=bool(optimizer) and not fresh_optimizer)
 
 

@@ -146,7 +146,7 @@ def test_runs_of_two_workloads_share_a_database(project: Project, owner: Engine)
         ended(pictures)
         ended(words)
     table = project.run("runs").out.splitlines()
-    assert [line.split()[:2] for line in table[1:]] == [["default", "finished"], ["words", "finished"]]
+    assert sorted(line.split()[:2] for line in table[1:]) == [["default", "finished"], ["words", "finished"]]
     with owner.connect() as conn:
         mixed = """
             SELECT count(*) FROM ledger.gradients g JOIN ledger.workers w ON w.id = g.worker_id
