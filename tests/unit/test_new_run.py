@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -22,19 +23,8 @@ def config_of(*overrides: str, text: str = GLYPHS) -> Config:
 
 def record_of(config: Config) -> RunRecord:
     new = new_run(config, config_file=None)
-    return RunRecord(
-        run=RunId(1),
-        name=new.name,
-        state=RunState.RUNNING,
-        state_reason=None,
-        mode=new.mode,
-        workload=new.workload,
-        workload_options=new.workload_options,
-        data=new.data,
-        training=new.training,
-        seed=new.seed,
-        head_version=Version(0),
-    )
+    shared = {field.name: getattr(new, field.name) for field in fields(RunRecord) if hasattr(new, field.name)}
+    return RunRecord(run=RunId(1), state=RunState.RUNNING, state_reason=None, head_version=Version(0), **shared)
 
 
 def test_the_record_holds_the_data_it_was_made_with() -> None:
