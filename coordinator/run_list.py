@@ -20,7 +20,8 @@ def show(lines: Sequence[RunLine], console: Console) -> None:
         console.print("this ledger has no run yet; `coordinator start` makes the one of the configuration")
         return
     table = Table(box=None, pad_edge=False)
-    for title in ("run", "state", "mode", "model", "data", "version", "workers", "epochs", "last update"):
+    table.add_column("run", overflow="fold")
+    for title in ("state", "mode", "model", "data", "version", "workers", "epochs", "updated"):
         table.add_column(title, no_wrap=True)
     for line in lines:
         table.add_row(
@@ -32,7 +33,7 @@ def show(lines: Sequence[RunLine], console: Console) -> None:
             "" if line.version is None else str(line.version),
             str(line.num_workers),
             progress_of(line),
-            line.updated_at.astimezone().strftime("%Y-%m-%d %H:%M") if line.updated_at else "",
+            line.updated_at.astimezone().strftime("%m-%d %H:%M") if line.updated_at else "",
         )
     console.print(table)
     if any(is_left_alone(line) for line in lines):
