@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 from collections.abc import Sequence
 
@@ -21,7 +22,7 @@ def show(lines: Sequence[RunLine], console: Console) -> None:
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("run", overflow="fold")
-    for title in ("state", "mode", "model", "data", "version", "workers", "epochs", "updated"):
+    for title in ("state", "mode", "model", "version", "workers", "progress", "updated"):
         table.add_column(title, no_wrap=True)
     for line in lines:
         table.add_row(
@@ -29,11 +30,10 @@ def show(lines: Sequence[RunLine], console: Console) -> None:
             f"{line.state}*" if is_left_alone(line) else line.state,
             line.mode,
             line.workload,
-            line.source or "",
             "" if line.version is None else str(line.version),
             str(line.num_workers),
             progress_of(line),
-            line.updated_at.astimezone().strftime("%m-%d %H:%M") if line.updated_at else "",
+            moment_of(line.updated_at, datetime.datetime.now().astimezone()),
         )
     console.print(table)
     if any(is_left_alone(line) for line in lines):
@@ -48,8 +48,15 @@ def is_left_alone(line: RunLine) -> bool:
 
 
 def progress_of(line: RunLine) -> str:
-    done = line.epochs_done
-    return "" if done is None else f"{done:.1f} of {line.num_epochs}"
+    return "" if line.epochs_done is None or not line.num_epochs else f"{line.epochs_done / line.num_epochs:.1%}"
+
+
+def moment_of(at: datetime.datetime | None, now: datetime.datetime) -> str:
+    """The hour of today, the date of what is longer ago: eighty columns are few."""
+    if at is None:
+        return ""
+    here = at.astimezone(now.tzinfo)
+    return here.strftime("%H:%M" if here.date() == now.date() else "%Y-%m-%d")
 
 
 def as_json(lines: Sequence[RunLine]) -> str:

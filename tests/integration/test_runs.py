@@ -26,8 +26,8 @@ def only(room: Classroom, name: str = "class") -> RunLine:
     return line
 
 
-def shown(*lines: RunLine) -> str:
-    console = Console(width=160, file=io.StringIO(), record=True)
+def shown(*lines: RunLine, width: int = 160) -> str:
+    console = Console(width=width, file=io.StringIO(), record=True)
     run_list.show(lines, console)
     return console.export_text()
 
@@ -53,7 +53,7 @@ def test_progress_counts_what_was_merged_and_never_more_than_all(classroom: Clas
         conn.exec_driver_sql(settings)
         conn.exec_driver_sql(merge)
     assert only(classroom).epochs_done == 1.75
-    assert "1.8 of 3" in shown(only(classroom))
+    assert "58.3%" in shown(only(classroom))
     with classroom.owner.begin() as conn:
         conn.exec_driver_sql(merge.replace("7", "20"))
     assert only(classroom).epochs_done == 3
@@ -114,3 +114,17 @@ def test_a_paused_run_says_how_it_goes_on(classroom: Classroom) -> None:
 def test_an_address_of_this_computer_alone_says_so() -> None:
     assert address_of({"host": "127.0.0.1", "port": 5432}) == "127.0.0.1 port 5432 (this computer only)"
     assert address_of({"host": "10.0.0.5", "port": 5433}) == "10.0.0.5 port 5433"
+
+
+def test_the_table_fits_a_small_terminal(classroom: Classroom) -> None:
+    line = dataclasses.replace(
+        only(classroom), workload="small_transformer", source="glyphs", version=Version(1200), samples_per_epoch=10,
+        num_epochs=50, samples_merged=33,
+    )  # fmt: skip
+    assert "running*  async  small_transformer  1200     0        6.6%      " in shown(line, width=80)
+
+
+def test_a_moment_is_an_hour_today_and_a_date_before() -> None:
+    now = datetime.datetime(2026, 11, 21, 9, 30, tzinfo=datetime.UTC)
+    assert run_list.moment_of(now - datetime.timedelta(hours=2), now) == "07:30"
+    assert run_list.moment_of(now - datetime.timedelta(hours=12), now) == "2026-11-20"
