@@ -20,11 +20,13 @@ from contract.errors import (
     DatabaseFull,
     DatabaseReadOnly,
     DatabaseUnreachable,
+    LockHeld,
     LoginRefused,
     MissingRight,
     SchemaMissing,
     SchemaTooNew,
     SchemaTooOld,
+    ServerInTrouble,
     ServerTooOld,
     StatementEnded,
     TooManyConnections,
@@ -47,7 +49,7 @@ _BY_SQLSTATE: Final[dict[str, type[DatabaseError]]] = {
     "53300": TooManyConnections,
     "25006": DatabaseReadOnly,
     "57014": StatementEnded,
-    "55P03": StatementEnded,
+    "55P03": LockHeld,
     "25P03": StatementEnded,
     "25P04": StatementEnded,
     "57P01": DatabaseUnreachable,
@@ -55,6 +57,15 @@ _BY_SQLSTATE: Final[dict[str, type[DatabaseError]]] = {
     "57P03": DatabaseUnreachable,
     "57P05": DatabaseUnreachable,
     "08006": DatabaseUnreachable,
+}
+# What has no line of its own: a lost connection, resources, limits, the operator, the system; a deadlock's victim.
+_BY_CLASS: Final[dict[str, type[DatabaseError]]] = {
+    "08": DatabaseUnreachable,
+    "40": StatementEnded,
+    "53": ServerInTrouble,
+    "54": ServerInTrouble,
+    "57": DatabaseUnreachable,
+    "58": ServerInTrouble,
 }
 
 # A refused login carries no SQLSTATE through libpq, only the server's words.
@@ -174,7 +185,7 @@ def error_from(error: BaseException) -> BarnraiseError | None:
         if refusal is not None:
             hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
             return refusal(f"{error.diag.message_primary}{hint}")
-        known = _BY_SQLSTATE.get(error.sqlstate)
+        known = _BY_SQLSTATE.get(error.sqlstate) or _BY_CLASS.get(error.sqlstate[:2])
         return _with_words(known, error.diag.message_primary or words) if known else None
     if isinstance(error, psycopg.OperationalError):
         kind = next((kind for phrase, kind in _BY_WORDS if phrase in words), DatabaseUnreachable)
@@ -194,10 +205,10 @@ def _raise_ours(context: ExceptionContext) -> None:
     if context.is_pre_ping:
         # The pool is asking whether an idle connection still lives, and replaces it if not.
         return
-    if context.is_pre_ping:
-        # The pool only asks whether a connection still lives, and opens another where it does not.
-        return
     ours = error_from(context.original_exception)
+    if isinstance(ours, DatabaseReadOnly):
+        # Of several hosts another may lead by now, and a session that began read-only stays so: connect anew.
+        context.is_disconnect = True
     if ours is not None:
         raise ours from context.original_exception
 
@@ -213,9 +224,9 @@ def binary_cursor(connection: Connection) -> Iterator[psycopg.Cursor[Any]]:
         with driver.cursor(binary=True) as cursor:
             yield cursor
     except psycopg.Error as error:
-        if driver.closed:
-            connection.invalidate()
         ours = error_from(error)
+        if driver.closed or isinstance(ours, DatabaseReadOnly):
+            connection.invalidate()
         if ours is None:
             raise
         raise ours from error

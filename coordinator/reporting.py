@@ -7,7 +7,8 @@ import dataclasses
 from rich.console import Console
 
 from contract.errors import DatabaseError, LeadershipLost
-from coordinator.duties import finish, merge, police, reap
+from coordinator.duties import evaluate, finish, merge, police, reap, roll_call
+from coordinator.troubles import Recovered
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -31,13 +32,55 @@ class Lines:
                 self.console.print(f"unit {unit} opens again: its lease is over", style="yellow")
             for unit in report.failed:
                 self.console.print(f"unit {unit} failed for good", style="red")
+        elif isinstance(report, evaluate.Report):
+            self._held_out(report)
         elif isinstance(report, police.Report):
-            for session in report.ended:
-                self.console.print(
-                    f"ended a session of {session.volunteer}: {session.offence} ({session.seconds:.0f} s)", style="red"
-                )
+            self._arrests(report)
+        elif isinstance(report, roll_call.Report) and report.is_news:
+            self.console.print(_presence(report.num_workers), style="yellow" if report.num_workers == 0 else "green")
         elif isinstance(report, finish.Report) and report.finished:
             self.finished = True
             self.console.print("the run is finished: every epoch is computed", style="bold green")
         elif isinstance(report, DatabaseError | LeadershipLost):
             self.console.print(str(report).splitlines()[0], style="red", markup=False)
+        elif isinstance(report, Recovered):
+            self.console.print(f"that is over after {report.seconds:.0f} s, the run goes on", style="green")
+
+    def _held_out(self, report: evaluate.Report) -> None:
+        if report.problem is not None:
+            self.console.print(report.problem.splitlines()[0], style="yellow", markup=False)
+        if report.version is not None:
+            found = "  ".join(metric_in_words(name, value) for name, value in report.metrics.items())
+            self.console.print(f"version {report.version:>5}  held out: {found}", style="cyan")
+
+    def _arrests(self, report: police.Report) -> None:
+        for ended in report.ended:
+            self.console.print(
+                f"ended a session of {ended.volunteer}: {ended.offence} ({ended.seconds:.0f} s)",
+                style="red",
+                markup=False,
+            )
+        for session in report.in_the_way:
+            self.console.print(
+                f"session {session.pid} of {session.login} holds a lock that the coordinator waits for; "
+                f"end its transaction, or: SELECT pg_terminate_backend({session.pid});",
+                style="yellow",
+                markup=False,
+            )
+        if report.queue_share:
+            self.console.print(
+                f"the server's queue of notifications is {100 * report.queue_share:.0f} % full: somebody listens and "
+                "never reads; volunteers' transactions are ended after a tenth of the usual time until it is empty",
+                style="yellow",
+            )
+
+
+def metric_in_words(name: str, value: float) -> str:
+    short = name.removeprefix(evaluate.PREFIX)
+    return f"{short} {100 * value:.1f} %" if short == "accuracy" else f"{short} {value:.4f}"
+
+
+def _presence(num_workers: int) -> str:
+    if num_workers == 0:
+        return "no worker is here; the run waits for one (`coordinator invite NAME`, then `worker join`)"
+    return "a worker is here" if num_workers == 1 else f"{num_workers} workers are here"

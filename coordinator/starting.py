@@ -16,19 +16,25 @@ from contract.errors import ConfigError
 from contract.sources import SOURCES
 from contract.states import RunState
 from contract.workloads import WORKLOADS, options_from, require_fit
+from coordinator.duties.evaluate import Evaluate
 from coordinator.duties.finish import Finish
+from coordinator.duties.keep_leading import KeepLeading
 from coordinator.duties.merge import Merge
 from coordinator.duties.plan import Plan
 from coordinator.duties.police import Police
 from coordinator.duties.prune import Prune
+from coordinator.duties.prune_events import PruneEvents
 from coordinator.duties.reap import Reap
+from coordinator.duties.roll_call import RollCall
+from coordinator.duties.trim_logs import TrimLogs
 from coordinator.leadership import Leadership
 from coordinator.ledger import runs
 from coordinator.living_run import create_run, open_run
 from coordinator.loop import Loop, Turn
 from coordinator.migrating import migrate_place
-from coordinator.place import Place
+from coordinator.place import Place, embedded_settings
 from coordinator.reporting import Lines
+from coordinator.waits import limit_waits
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

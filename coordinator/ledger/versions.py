@@ -31,6 +31,8 @@ _ADD_AGGREGATION = text("""
 _ADD_METRICS = text("""
     INSERT INTO ledger.metrics (run_id, version, name, value) VALUES (:run, :version, :name, :value)
     ON CONFLICT (run_id, version, name) DO UPDATE SET value = excluded.value""")
+_LAST_WITH_METRICS = text("""
+    SELECT max(version) FROM ledger.metrics WHERE run_id = :run AND starts_with(name, :prefix)""")
 _FIND_VERSION = text("""
     SELECT sha256, num_bytes, optimizer_step FROM ledger.model_versions WHERE run_id = :run AND number = :version""")
 _NUM_PARTS = text("""
@@ -108,6 +110,12 @@ def record_aggregation(conn: Connection, *, run: RunId, version: Version, aggreg
 def record_metrics(conn: Connection, *, run: RunId, version: Version, metrics: Mapping[str, float]) -> None:
     for name, value in metrics.items():
         conn.execute(_ADD_METRICS, {"run": run, "version": version, "name": name, "value": value})
+
+
+def last_with_metrics(conn: Connection, *, run: RunId, prefix: str) -> Version | None:
+    """The newest version that has a metric whose name begins so."""
+    found: int | None = conn.execute(_LAST_WITH_METRICS, {"run": run, "prefix": prefix}).scalar_one()
+    return None if found is None else Version(found)
 
 
 def find_version(conn: Connection, *, run: RunId, version: Version) -> VersionHead:
