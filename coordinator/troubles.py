@@ -44,8 +44,8 @@ class Troubles:
                 self._report(error)
             known.who.add(who)
             failures = self._failures[who] = self._failures.get(who, 0) + 1
-        # 2**10 is far past the longest pause, and no power of two overflows a float after days of failing.
-        return min(_LONGEST_PAUSE_SECONDS, 0.5 * 2 ** min(failures, 10)) * random.uniform(0.5, 1)  # noqa: S311
+        # Capped before the power: after days of failing it would overflow.
+        return min(_LONGEST_PAUSE_SECONDS, 0.5 * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1)  # noqa: S311
 
     def over(self, who: str) -> None:
         """`who` works again; what nobody meets any more is over."""

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from coordinator.ledger import people
 
-# Half an hour of a class's notifications is a thousandth of the queue: so much is a flood, or a listener who never reads.
+# A class fills no thousandth of the queue in an hour: so much is a flood, and a listener who never reads.
 _CROWDED: Final = 0.1
 # What remains of a volunteer's limits then.
 _HASTE: Final = 0.1
