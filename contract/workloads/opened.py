@@ -163,6 +163,10 @@ class ModuleWorkload(abc.ABC):
     def buffers(self) -> tuple[str, ...]:
         return tuple(name for name, _ in self._bare_module().named_buffers())
 
+    def variances(self) -> tuple[str, ...]:
+        layers = self._bare_module().named_modules()
+        return tuple(f"{name}.running_var" for name, layer in layers if isinstance(layer, nn.BatchNorm2d))
+
     def initial(self, seed: int) -> dict[str, Tensor]:
         module = self._bare_module().to_empty(device="cpu")
         with torch.no_grad():

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, text
 
 from contract.database import CHANNEL, binary_cursor
+from contract.errors import LeadershipLost
 from contract.ids import GradientId, RunId, Version
 
 Kind = Literal["weights", "optimizer"]
@@ -18,7 +19,8 @@ Part = bytes | bytearray | memoryview
 
 _ADD_VERSION = text("""
     INSERT INTO ledger.model_versions (run_id, number, parent, sha256, num_bytes, manifest, optimizer_step)
-    VALUES (:run, :number, :parent, :sha256, :num_bytes, CAST(:manifest AS jsonb), :optimizer_step)""")
+    VALUES (:run, :number, :parent, :sha256, :num_bytes, CAST(:manifest AS jsonb), :optimizer_step)
+    ON CONFLICT (run_id, number) DO NOTHING""")
 _ADD_PART = """
     INSERT INTO ledger.model_parts (run_id, version, kind, part, sha256, content)
     VALUES (%b, %b, %t, %b::integer, %b, %b)"""
@@ -78,7 +80,7 @@ class Aggregation:
 
 def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> None:
     """A version, its weights, and the head that points to it; whoever listens hears of it at the commit."""
-    conn.execute(
+    added = conn.execute(
         _ADD_VERSION,
         {
             "run": run,
@@ -89,7 +91,9 @@ def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> None:
             "manifest": new.manifest,
             "optimizer_step": new.optimizer_step,
         },
-    )
+    ).rowcount
+    if added == 0:
+        raise LeadershipLost(f"version {new.number} was published by another coordinator; this one reads the run again")
     add_parts(conn, run=run, version=new.number, kind="weights", parts=new.parts)
     conn.execute(_SET_HEAD, {"run": run, "version": new.number})
     conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": f"head {run} {new.number}"})
