@@ -57,7 +57,7 @@ class Housekeeping:
             Turn(duty=police, every_seconds=5.0),
             Turn(duty=KeepLeading(leadership=self.leadership), every_seconds=LEASE_SECONDS / 3),
         ]
-        return found if evaluate is None else [*found, Turn(duty=evaluate, every_seconds=0.5)]
+        return found if evaluate is None else [*found, Turn(duty=evaluate, every_seconds=1.0)]
 
     def evaluate(self) -> Evaluate | None:
         settings = self.config.coordinator

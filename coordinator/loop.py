@@ -6,7 +6,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Sequence
-from multiprocessing.pool import ThreadPool
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from contract.database import Notifications
@@ -54,29 +54,30 @@ class Loop:
         """Until the run is over or somebody stops us. The database may go and come back as it likes."""
         troubles = Troubles(self.report)
         ending = threading.Event()
-        # Its threads do not keep a process alive that is told to end at once.
-        with ThreadPool(max(1, len(self.beside))) as pool:
-            beside = [pool.apply_async(self._stay, (turn, troubles, ending)) for turn in self.beside]
-            try:
-                while not self.stop.is_set() and not self.is_over():
-                    for fallen in beside:
-                        if fallen.ready():
-                            fallen.get()
-                    try:
-                        self._one_turn(troubles)
-                        troubles.over("loop")
-                    except LeadershipLost as error:
-                        self.report(error)
-                        self.stop.wait(_LONGEST_WAIT_SECONDS)
-                    except DatabaseError as error:
-                        self.resting.set()
-                        self.stop.wait(troubles.met("loop", error))
-            finally:
-                ending.set()
-                self.resting.set()
-                self.notifications.close()
-            for thread in beside:
-                thread.get()
+        pool = ThreadPoolExecutor(max(1, len(self.beside)))
+        beside = [pool.submit(self._stay, turn, troubles, ending) for turn in self.beside]
+        try:
+            while not self.stop.is_set() and not self.is_over():
+                for fallen in beside:
+                    if fallen.done():
+                        fallen.result()
+                try:
+                    self._one_turn(troubles)
+                    troubles.over("loop")
+                except LeadershipLost as error:
+                    self.report(error)
+                    self.stop.wait(_LONGEST_WAIT_SECONDS)
+                except DatabaseError as error:
+                    self.resting.set()
+                    self.stop.wait(troubles.met("loop", error))
+        finally:
+            ending.set()
+            self.resting.set()
+            self.notifications.close()
+            # Whoever wants out at once does not wait for the others here.
+            pool.shutdown(wait=False)
+        for thread in beside:
+            thread.result()
 
     def _one_turn(self, troubles: Troubles) -> None:
         self.resting.clear()

@@ -83,7 +83,7 @@ _HOLDING_UP = text("""
      CROSS JOIN LATERAL unnest(pg_blocking_pids(waiting.pid)) AS blocker (pid)
       JOIN pg_stat_activity b ON b.pid = blocker.pid
       LEFT JOIN ledger.volunteers v ON v.role_name = b.usename
-     WHERE NOT coalesce(b.usename = current_user AND b.application_name LIKE 'barnraise %', false)
+     WHERE NOT coalesce(b.usename = current_user AND b.application_name = 'barnraise coordinator', false)
      ORDER BY b.pid""")
 _NOTIFICATIONS_WAITING = text("SELECT pg_notification_queue_usage()")
 
