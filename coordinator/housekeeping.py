@@ -14,6 +14,7 @@ from coordinator.duties.evaluate import Evaluate
 from coordinator.duties.keep_leading import KeepLeading
 from coordinator.duties.police import Police
 from coordinator.duties.prune_events import PruneEvents
+from coordinator.duties.raise_server import RaiseServer
 from coordinator.duties.roll_call import RollCall
 from coordinator.duties.trim_logs import TrimLogs
 from coordinator.leadership import LEASE_SECONDS, Leadership
@@ -57,7 +58,12 @@ class Housekeeping:
             Turn(duty=police, every_seconds=5.0),
             Turn(duty=KeepLeading(leadership=self.leadership), every_seconds=LEASE_SECONDS / 3),
         ]
-        return found if evaluate is None else [*found, Turn(duty=evaluate, every_seconds=1.0)]
+        if self.config.database.embedded:
+            settings_of_server = embedded_settings(self.config, self.config_file)
+            found.append(Turn(duty=RaiseServer(settings=settings_of_server), every_seconds=2.0))
+        if evaluate is not None:
+            found.append(Turn(duty=evaluate, every_seconds=1.0))
+        return found
 
     def evaluate(self) -> Evaluate | None:
         settings = self.config.coordinator

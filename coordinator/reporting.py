@@ -7,7 +7,7 @@ import dataclasses
 from rich.console import Console
 
 from contract.errors import DatabaseError, LeadershipLost
-from coordinator.duties import evaluate, finish, merge, police, reap, roll_call
+from coordinator.duties import evaluate, finish, merge, police, raise_server, reap, roll_call
 from coordinator.troubles import Recovered
 
 
@@ -38,6 +38,11 @@ class Lines:
             self._arrests(report)
         elif isinstance(report, roll_call.Report) and report.is_news:
             self.console.print(_presence(report.num_workers), style="yellow" if report.num_workers == 0 else "green")
+        elif isinstance(report, raise_server.Report):
+            if report.raised:
+                self.console.print("the embedded PostgreSQL had fallen; it runs again", style="green")
+            if report.problem is not None:
+                self.console.print(report.problem, style="red", markup=False)
         elif isinstance(report, finish.Report) and report.finished:
             self.finished = True
             self.console.print("the run is finished: every epoch is computed", style="bold green")

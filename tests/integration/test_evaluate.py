@@ -17,19 +17,22 @@ from contract.ids import Version
 from contract.sources import SOURCES
 from contract.sources.base import Batch, Dataset
 from coordinator.duties.evaluate import Evaluate, Report
-from coordinator.ledger import versions
+from coordinator.housekeeping import Housekeeping
+from coordinator.leadership import Leadership
+from coordinator.ledger import runs, versions
 from coordinator.living_run import LivingRun, create_run, open_run
 from coordinator.new_run import new_run
+from coordinator.place import Place
 from tests.servers.databases import Database
 
 METRICS = text("SELECT version, name FROM ledger.metrics WHERE name LIKE 'held_out/%' ORDER BY version, name")
-CONFIG = Config.model_validate(
-    {
-        "run": {"name": "class"},
-        "model": {"name": "mlp", "options": {"image_size": 8, "hidden_features": 4}},
-        "data": {"name": "glyphs", "num_samples": 64},
-    }
-)
+CONFIG_SECTIONS: dict[str, dict[str, object]] = {
+    "run": {"name": "class"},
+    "model": {"name": "mlp", "options": {"image_size": 8, "hidden_features": 4}},
+    "data": {"name": "glyphs", "num_samples": 64},
+    "database": {"embedded": False},
+}
+CONFIG = Config.model_validate(CONFIG_SECTIONS)
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -192,3 +195,41 @@ def test_a_version_that_cannot_be_measured_does_not_end_the_measuring(school: Sc
     assert evaluate.run_once() == Report(), "the same version would fail again"
     school.publish_up_to(10)
     assert evaluate.run_once().version == 10
+
+
+def housekeeping(school: School, **settings: int) -> Housekeeping:
+    config = Config.model_validate({**CONFIG_SECTIONS, "coordinator": settings})
+    with school.engine.begin() as conn:
+        record = runs.read_run(conn, name="class")
+    return Housekeeping(
+        config=config, config_file=None, place=Place(engine=school.engine, public={}), record=record,
+        living=school.living, leadership=Leadership(engine=school.engine, run=record.run), resting=school.resting,
+        stop=school.stop,
+    )  # fmt: skip
+
+
+def test_the_configuration_says_how_often(school: School) -> None:
+    school.publish_up_to(7)
+    often = housekeeping(school, evaluate_every=3).evaluate()
+    assert often is not None
+    assert often.run_once().version == 6
+    assert housekeeping(school, evaluate_every=0).evaluate() is None
+
+
+def test_the_configuration_says_on_how_many_samples(school: School) -> None:
+    evaluate = housekeeping(school, evaluate_samples=7).evaluate()
+    assert evaluate is not None
+    sevenths = evaluate.run_once().metrics["held_out/accuracy"] * 7
+    assert sevenths == pytest.approx(round(sevenths))
+    assert evaluate.open_held_out().num_samples == 10_000
+
+
+@pytest.mark.parametrize(("keep", "num_left"), [(100, 100), (0, 500)])
+def test_the_configuration_says_how_many_events_are_kept(school: School, keep: int, num_left: int) -> None:
+    with school.engine.begin() as conn:
+        conn.execute(text("INSERT INTO ledger.events (subject) SELECT 'unit' FROM generate_series(1, 500)"))
+    for turn in housekeeping(school, keep_events=keep).turns():
+        turn.duty.run_once()
+    with school.engine.begin() as conn:
+        counted = conn.execute(text("SELECT count(*) FROM ledger.events WHERE subject = 'unit'"))
+        assert counted.scalar_one() == num_left

@@ -204,6 +204,18 @@ def test_patience_is_short_while_a_listener_holds_the_notifications_up(hood: Nei
     wait_until(lambda: _share_waiting(hood) < 1e-4, what="an empty queue")
 
 
+def test_a_listener_who_never_reads_is_ended(hood: Neighbourhood) -> None:
+    with contextlib.closing(psql(hood.room.database, hood.login)) as deaf:
+        deaf.execute("LISTEN barnraise")
+        pid = deaf.info.backend_pid
+        with hood.bob.begin() as flood:
+            notify = "SELECT pg_notify('barnraise', n || repeat('x', 7900)) FROM generate_series(1, 2000) n"
+            flood.exec_driver_sql(notify).all()
+        _wait_for(hood, f"SELECT pid FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'ClientWrite'")
+        ended = _police_until_ended(hood, idle_seconds=LONG, transaction_seconds=SHORT)
+        assert [session.pid for session in ended] == [pid]
+
+
 def _share_waiting(hood: Neighbourhood) -> float:
     with hood.coordinator.begin() as conn:
         # The queue is cut when somebody writes to it and finds the slowest reader further on.
