@@ -8,6 +8,7 @@ from rich.console import Console
 
 from contract.errors import DatabaseError, LeadershipLost
 from coordinator.duties import evaluate, finish, merge, police, raise_server, reap, roll_call
+from coordinator.sparing import Sparing
 from coordinator.troubles import Recovered
 
 
@@ -17,19 +18,22 @@ class Lines:
 
     console: Console
     finished: bool = False
+    sparing: Sparing = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sparing = Sparing(console=self.console)
 
     def report(self, report: object) -> None:
         if isinstance(report, merge.Report):
             for verdict in report.refused:
-                self.console.print(f"a gradient was refused: {verdict}", style="yellow", markup=False)
+                self.sparing.print("refusals", f"a gradient was refused: {verdict}", style="yellow")
             if report.version is not None:
                 losses = "  ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
-                self.console.print(
-                    f"version {report.version:>5}  {report.merged} gradients in {report.seconds:.2f} s  {losses}"
-                )
+                line = f"version {report.version:>5}  {report.merged} gradients in {report.seconds:.2f} s  {losses}"
+                self.sparing.print("versions", line, at_most=120)
         elif isinstance(report, reap.Report):
             for unit in report.reopened:
-                self.console.print(f"unit {unit} opens again: its lease is over", style="yellow")
+                self.sparing.print("units", f"unit {unit} opens again: its lease is over", style="yellow")
             for unit in report.failed:
                 self.console.print(f"unit {unit} failed for good", style="red")
         elif isinstance(report, evaluate.Report):
@@ -60,11 +64,8 @@ class Lines:
 
     def _arrests(self, report: police.Report) -> None:
         for ended in report.ended:
-            self.console.print(
-                f"ended a session of {ended.volunteer}: {ended.offence} ({ended.seconds:.0f} s)",
-                style="red",
-                markup=False,
-            )
+            line = f"ended a session of {ended.volunteer}: {ended.offence} ({ended.seconds:.0f} s)"
+            self.sparing.print("sessions", line, style="red")
         for session in report.in_the_way:
             self.console.print(
                 f"session {session.pid} of {session.login} holds a lock that the coordinator waits for; "
