@@ -131,7 +131,8 @@ def test_a_merge_finds_the_units_it_overtakes_without_reading_the_finished_ones(
 def test_old_events_are_found_from_the_old_end(conn: Connection) -> None:
     values = {":above": "0", ":keep": "1000", ":at_most": "20000"}
     plan = explain(conn, with_names(str(events._FORGET), values))
-    assert "id" in the_scan(plan, "pk_events")["Index Cond"]
+    conditions = [node.get("Index Cond", "") for node in nodes(plan) if node.get("Index Name") == "pk_events"]
+    assert any("id > 0" in condition for condition in conditions)
     assert not scans_whole_table(plan, "events")
 
 
