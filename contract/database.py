@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import selectors
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 SCHEMA_REVISION: Final = "0001"
 OLDEST_SERVER: Final = 14
 CHANNEL: Final = "barnraise"
-_CLOSES_WITHIN_SECONDS: Final = 0.2
 
 _BY_SQLSTATE: Final[dict[str, type[DatabaseError]]] = {
     "28P01": LoginRefused,
@@ -243,8 +244,9 @@ class Notifications:
         self._listens = not pooler
         self._connection: psycopg.Connection[Any] | None = None
         self._closed = threading.Event()
-        # A connection must not be closed under a thread that waits on it.
+        # A connection must not be closed under a thread that waits on it; that thread is woken first.
         self._waiting = threading.Lock()
+        self._bell, self._bell_rings = socket.socketpair()
 
     def wait(self, timeout: float) -> list[str]:
         """The payloads that arrived, at most `timeout` seconds from now; empty when none did."""
@@ -256,20 +258,32 @@ class Notifications:
                 return []
             try:
                 while not self._closed.is_set():
-                    left = max(0.0, deadline - time.monotonic())
-                    hints = connection.notifies(timeout=min(left, _CLOSES_WITHIN_SECONDS), stop_after=1)
-                    payloads = [hint.payload for hint in hints]
-                    if payloads or left <= _CLOSES_WITHIN_SECONDS:
+                    payloads = [hint.payload for hint in connection.notifies(timeout=0)]
+                    left = deadline - time.monotonic()
+                    if payloads or left <= 0:
                         return payloads
+                    self._sleep(connection, left)
             except psycopg.OperationalError:
                 self._drop()
             return []
 
     def close(self) -> None:
         """Ends a wait in another thread."""
+        if self._closed.is_set():
+            return
         self._closed.set()
+        self._bell.send(b"!")
         with self._waiting:
             self._drop()
+            self._bell.close()
+            self._bell_rings.close()
+
+    def _sleep(self, connection: psycopg.Connection[Any], seconds: float) -> None:
+        # Not in short naps: hundreds of workers and their coordinator wait like this for hours.
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection, selectors.EVENT_READ)
+            selector.register(self._bell_rings, selectors.EVENT_READ)
+            selector.select(seconds)
 
     def _listening(self) -> psycopg.Connection[Any] | None:
         if not self._listens or self._closed.is_set():
