@@ -13,7 +13,9 @@
     |   |-- DatabaseFull
     |   |-- DatabaseReadOnly
     |   |-- TooManyConnections
+    |   |-- ServerInTrouble
     |   `-- StatementEnded
+    |       `-- LockHeld
     |-- LedgerRefusal                   exit 4    the ledger said no (SQLSTATE class BR)
     |   |-- LeaseLost                   BR001
     |   |-- IllegalTransition           BR002
@@ -113,8 +115,16 @@ class TooManyConnections(DatabaseError):
     """The database has no connection to spare; close other workers, or ask the instructor to raise the limit."""
 
 
+class ServerInTrouble(DatabaseError):
+    """The database server has trouble of its own (its memory, its disk, one of its limits); its log says more."""
+
+
 class StatementEnded(DatabaseError):
     """The database ended this statement because it took too long."""
+
+
+class LockHeld(StatementEnded):
+    """Somebody's open transaction holds what this statement needs; it is tried again."""
 
 
 class LedgerRefusal(BarnraiseError):

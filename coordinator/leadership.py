@@ -18,7 +18,8 @@ LEASE_SECONDS = 5.0
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Leadership:
-    """The lease is taken anew at every turn of the loop; a leader that stalls for longer than it has lost the run.
+    """The lease is taken anew at every turn of the loop, and renewed beside it while a turn takes long; a process that
+    stands still for longer than the lease has lost the run.
 
     `state` and `is_asked_to_stop` are the run's at the last turn.
     """
@@ -48,6 +49,12 @@ class Leadership:
     def is_over(self) -> bool:
         """Nothing is left to lead, or somebody asked this process to end."""
         return self.is_asked_to_stop or self.state in (RunState.FINISHED, RunState.FAILED)
+
+    def renew(self) -> None:
+        term = self.term
+        if term is not None:
+            with self.engine.begin() as conn:
+                runs.renew_lead(conn, run=self.run, holder=self.holder, term=term, lease_seconds=LEASE_SECONDS)
 
     def require(self, conn: Connection) -> None:
         runs.require_lead(conn, run=self.run, holder=self.holder, term=self.term)

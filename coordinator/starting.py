@@ -16,10 +16,10 @@ from contract.states import RunState
 from coordinator.duties.finish import Finish
 from coordinator.duties.merge import Merge
 from coordinator.duties.plan import Plan
-from coordinator.duties.police import Police
 from coordinator.duties.prune import Prune
 from coordinator.duties.reap import Reap
 from coordinator.greeting import Greeting, address_of
+from coordinator.housekeeping import Housekeeping
 from coordinator.leadership import Leadership
 from coordinator.ledger import overview, people, runs
 from coordinator.living_run import LivingRun, create_run, open_run
@@ -28,6 +28,7 @@ from coordinator.migrating import migrate_place
 from coordinator.new_run import differences, new_run
 from coordinator.place import Place
 from coordinator.reporting import Lines
+from coordinator.waits import limit_waits
 
 _LOOKS_EVERY_SECONDS = 1.0
 
@@ -56,7 +57,7 @@ class Start:
         leadership = Leadership(engine=self.place.engine, run=record.run)
         if self._is_elected(leadership):
             try:
-                self._lead(leadership)
+                self._lead(leadership, record)
             finally:
                 # Where the database is away, the lease ends by itself.
                 with contextlib.suppress(DatabaseError):
@@ -103,16 +104,23 @@ class Start:
             self.stop.wait(_LOOKS_EVERY_SECONDS)
         return False
 
-    def _lead(self, leadership: Leadership) -> None:
+    def _lead(self, leadership: Leadership, record: runs.RunRecord) -> None:
         living = self._open(leadership)
         if living is None:
             return
         self._greet()
         engine, config = self.place.engine, self.config
+        limit_waits(engine)
         lines = Lines(console=self.console)
         plan = Plan(engine=engine, living=living, spare_units=config.training.spare_units)
         merge = Merge(engine=engine, living=living, leadership=leadership)
         finish = Finish(engine=engine, living=living)
+        resting = threading.Event()
+        housekeeping = Housekeeping(
+            config=config, config_file=self.config_file, place=self.place, record=record, living=living,
+            leadership=leadership, resting=resting, stop=self.stop,
+        )  # fmt: skip
+        evaluate = housekeeping.evaluate()
         Loop(
             leadership=leadership,
             turns=[
@@ -126,21 +134,19 @@ class Start:
                     ),
                     every_seconds=5.0,
                 ),
-                Turn(
-                    duty=Police(
-                        engine=engine, transaction_seconds=config.coordinator.volunteer_transaction_seconds,
-                        idle_seconds=config.coordinator.volunteer_idle_transaction_seconds,
-                    ),
-                    every_seconds=5.0,
-                ),
                 Turn(duty=finish, every_seconds=1.0, on_hint=True, rests=True),
+                *housekeeping.turns(),
             ],
+            beside=housekeeping.beside(evaluate),
+            resting=resting,
             notifications=Notifications(engine, pooler=config.database.pooler),
             stop=self.stop,
             report=lines.report,
             is_over=lambda: lines.finished or leadership.is_over,
             on_new_term=living.mark_stale,
         ).run()  # fmt: skip
+        if lines.finished and evaluate is not None:
+            lines.report(evaluate.finish())
 
     def _open(self, leadership: Leadership) -> LivingRun | None:
         """The run as its leader finds it, set going; None where it ended before this coordinator's turn came."""

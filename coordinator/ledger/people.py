@@ -74,6 +74,18 @@ _OVERSTAYING = text("""
               JOIN ledger.volunteers v ON v.role_name = a.usename) s
      WHERE s.offence IS NOT NULL""")
 _END_SESSION = text("SELECT pg_terminate_backend(:pid)")
+# Who keeps a session of ours waiting for a lock. Of strangers the server tells no more than their login.
+_HOLDING_UP = text("""
+    SELECT DISTINCT b.pid, b.usename AS login, v.name AS volunteer,
+           extract(epoch FROM now() - b.xact_start)::double precision AS seconds
+      FROM (SELECT pid FROM pg_stat_activity
+             WHERE datname = current_database() AND usename = current_user AND wait_event_type = 'Lock') waiting
+     CROSS JOIN LATERAL unnest(pg_blocking_pids(waiting.pid)) AS blocker (pid)
+      JOIN pg_stat_activity b ON b.pid = blocker.pid
+      LEFT JOIN ledger.volunteers v ON v.role_name = b.usename
+     WHERE NOT coalesce(b.usename = current_user AND b.application_name = 'barnraise coordinator', false)
+     ORDER BY b.pid""")
+_NOTIFICATIONS_WAITING = text("SELECT pg_notification_queue_usage()")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +113,17 @@ class Overstaying:
     volunteer: str
     offence: str
     seconds: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HoldingUp:
+    """A session whose lock a session of ours waits for. `volunteer` is None for anybody else, and how long their
+    transaction has lasted is not told of everybody."""
+
+    pid: int
+    login: str
+    volunteer: str | None
+    seconds: float | None
 
 
 def role_name_for(database: str, name: str) -> str:
@@ -217,6 +240,19 @@ def roster(conn: Connection) -> list[RosterLine]:
 def overstaying(conn: Connection, *, transaction_seconds: float, idle_seconds: float) -> Sequence[Overstaying]:
     rows = conn.execute(_OVERSTAYING, {"transaction_seconds": transaction_seconds, "idle_seconds": idle_seconds})
     return [Overstaying(pid=row.pid, volunteer=row.name, offence=row.offence, seconds=row.seconds) for row in rows]
+
+
+def holding_up(conn: Connection) -> Sequence[HoldingUp]:
+    return [
+        HoldingUp(pid=row.pid, login=row.login or "the server itself", volunteer=row.volunteer, seconds=row.seconds)
+        for row in conn.execute(_HOLDING_UP)
+    ]
+
+
+def share_of_notifications_waiting(conn: Connection) -> float:
+    """Of the server's queue, which holds what any listener has not read yet. When it is full, no NOTIFY is committed
+    any more, on the whole server."""
+    return float(conn.execute(_NOTIFICATIONS_WAITING).scalar_one())
 
 
 def end_session(conn: Connection, *, pid: int) -> bool:

@@ -57,6 +57,12 @@ _LEAD = text("""
            holder = :holder, host = :host, expires_at = now() + make_interval(secs => :lease_seconds)
      WHERE l.holder = :holder OR l.expires_at < now()
     RETURNING term""")
+# SKIP LOCKED: while this coordinator publishes, it holds the row itself and nobody is elected.
+_RENEW = text("""
+    UPDATE ledger.leaders l SET expires_at = now() + make_interval(secs => :lease_seconds)
+      FROM (SELECT run_id FROM ledger.leaders WHERE run_id = :run AND holder = :holder AND term = :term
+               FOR UPDATE SKIP LOCKED) own
+     WHERE l.run_id = own.run_id""")
 # The row stays: a term is never given twice.
 # Locks the row until the commit: nobody is elected while a leader publishes.
 _STILL_LEADS = text("""
@@ -206,6 +212,11 @@ def lead(conn: Connection, *, run: RunId, holder: UUID, host: str, lease_seconds
         _LEAD, {"run": run, "holder": holder, "host": host, "lease_seconds": lease_seconds}
     ).scalar_one_or_none()
     return term
+
+
+def renew_lead(conn: Connection, *, run: RunId, holder: UUID, term: int, lease_seconds: float) -> None:
+    """For whoever still leads; nothing is taken back from another."""
+    conn.execute(_RENEW, {"run": run, "holder": holder, "term": term, "lease_seconds": lease_seconds})
 
 
 def require_lead(conn: Connection, *, run: RunId, holder: UUID, term: int | None) -> None:
