@@ -51,7 +51,8 @@ def test_an_upload_over_a_slow_line_arrives(classroom: Classroom) -> None:
         engine = engine_for(login_through(classroom, port).update_query_dict(impatient), application="worker")
         here = Surroundings(
             engine=engine, joined=dataclasses.replace(joined, max_part_bytes=PART_BYTES), holdings=holdings,
-            stop=threading.Event(), report=troubles.append, heartbeat=Heartbeat(ada, joined.worker, holdings, every_seconds=60),
+            stop=threading.Event(), report=troubles.append,
+            heartbeat=Heartbeat(ada, joined.worker, holdings, every_seconds=60),
         )  # fmt: skip
         behind = Behind(here, CODECS.build("none"), lambda _result, _num_bytes: delivered.set())
         behind.start()
