@@ -60,7 +60,7 @@ class Housekeeping:
         ]
         if self.config.database.embedded:
             settings_of_server = embedded_settings(self.config, self.config_file)
-            found.append(Turn(duty=RaiseServer(settings=settings_of_server), every_seconds=2.0))
+            found.append(Turn(duty=RaiseServer(settings=settings_of_server), every_seconds=5.0))
         if evaluate is not None:
             found.append(Turn(duty=evaluate, every_seconds=1.0))
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -94,8 +95,8 @@ class Loop:
             if time.monotonic() >= turn.due_at and not self.stop.is_set():
                 turn.due_at = time.monotonic() + self._take(turn, troubles)
         self.resting.set()
-        wait = min((turn.due_at for turn in self.turns), default=0.0) - time.monotonic() if leads else 1.0
-        if self.notifications.wait(max(0.0, min(wait, _LONGEST_WAIT_SECONDS))):
+        next_turn = min((turn.due_at for turn in self.turns), default=math.inf) if leads else math.inf
+        if self.notifications.wait(max(0.0, min(next_turn - time.monotonic(), _LONGEST_WAIT_SECONDS))):
             for turn in self.turns:
                 turn.due_at = 0.0 if turn.on_hint else turn.due_at
 

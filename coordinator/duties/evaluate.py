@@ -14,7 +14,7 @@ from typing import Final
 import torch
 from sqlalchemy import Engine
 
-from contract.errors import DataError
+from contract.errors import ConfigError, DataError
 from contract.ids import Version
 from contract.sources.base import Dataset
 from contract.tensors import unpack
@@ -89,33 +89,37 @@ class Evaluate:
 
     def _measure(self, version: Version) -> Report | None:
         """None where the weights of this version are gone."""
-        living = self.living
         began, busy = time.monotonic(), time.thread_time()
         try:
             dataset = self._dataset = self._dataset or self.open_held_out()
-            blob = self._weights(version)
-            if blob is None:
-                return None
-            model = living.workload.open_model()
-            model.load(unpack(blob, living.vectors.manifest, max_bytes=len(blob)))
-            del blob
-            found = model.evaluate(dataset, max_samples=self.num_samples, watch=self._give_way)
-        except _StoppedError:
-            return Report()
-        except DataError as error:
+        except (DataError, ConfigError, OSError) as error:
             self._has_no_data = True
             return Report(problem=f"nothing is measured on held-out data: {error}")
-        except (RuntimeError, ArithmeticError, OSError, MemoryError) as error:
+        blob = self._weights(version)
+        if blob is None:
+            return None
+        try:
+            found = self._found(blob, dataset)
+        except _StoppedError:
+            return Report()
+        except (DataError, RuntimeError, ArithmeticError, OSError, MemoryError) as error:
             # A model that has lost its mind, a picture that cannot be read: the training goes on.
             self._last = version
             words = str(error).splitlines()[:1] or [type(error).__name__]
             return Report(problem=f"version {version} could not be measured on held-out data: {words[0]}")
         metrics = {PREFIX + name: value for name, value in found.items()}
         with self.engine.begin() as conn:
-            versions.record_metrics(conn, run=living.run, version=version, metrics=metrics)
+            versions.record_metrics(conn, run=self.living.run, version=version, metrics=metrics)
         self._last = version
         self._not_before = time.monotonic() + (time.thread_time() - busy) * (1 / self.largest_share - 1)
         return Report(version=version, metrics=metrics, seconds=time.monotonic() - began)
+
+    def _found(self, blob: bytearray, dataset: Dataset) -> dict[str, float]:
+        model = self.living.workload.open_model()
+        model.load(unpack(blob, self.living.vectors.manifest, max_bytes=len(blob)))
+        # The model has a copy, and measuring may take a while.
+        blob.clear()
+        return model.evaluate(dataset, max_samples=self.num_samples, watch=self._give_way)
 
     def _weights(self, version: Version) -> bytearray | None:
         blob = bytearray()

@@ -22,15 +22,18 @@ class RaiseServer:
 
     settings: EmbeddedSettings
     _told: str | None = None
+    _lies_there: bool = False
 
     def run_once(self) -> Report:
         try:
-            if not has_fallen(self.settings):
+            # A start that fails takes away what was left behind.
+            self._lies_there = self._lies_there or has_fallen(self.settings)
+            if not self._lies_there:
                 return Report()
             ensure_running(self.settings)
         except (EmbeddedServerError, OSError) as error:
             problem = str(error).splitlines()[0]
             is_news, self._told = problem != self._told, problem
             return Report(problem=problem if is_news else None)
-        self._told = None
+        self._told, self._lies_there = None, False
         return Report(raised=True)

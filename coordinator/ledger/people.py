@@ -57,7 +57,7 @@ _ROSTER = text("""
       LEFT JOIN ledger.heartbeats h ON h.worker_id = w.id
      GROUP BY v.id ORDER BY v.name""")
 # In whatever database of the server: elsewhere they would hold connections and burn CPU just as well.
-# A slow network is no misbehaviour: while a statement waits for the line (ClientWrite), ten times the limit.
+# A slow network is no misbehaviour: while a statement waits for the line, down or up, ten times the limit.
 # The statement counts beside its transaction: a DO block that commits in a loop is never in one transaction for long.
 _OVERSTAYING = text("""
     SELECT s.pid, s.name, s.offence, s.seconds
@@ -67,7 +67,8 @@ _OVERSTAYING = text("""
                         THEN 'idle in an open transaction'
                         WHEN least(a.xact_start, CASE WHEN a.state = 'active' THEN a.query_start END)
                              < now() - make_interval(secs => :transaction_seconds
-                                   * CASE WHEN a.state = 'active' AND a.wait_event = 'ClientWrite' THEN 10 ELSE 1 END)
+                                   * CASE WHEN a.state = 'active' AND a.wait_event IN ('ClientWrite', 'ClientRead')
+                                          THEN 10 ELSE 1 END)
                         THEN 'in one transaction or statement too long' END AS offence,
                    extract(epoch FROM now() - least(a.xact_start, a.query_start))::double precision AS seconds
               FROM pg_stat_activity a

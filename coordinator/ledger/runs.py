@@ -58,10 +58,11 @@ _LEAD = text("""
      WHERE l.holder = :holder OR l.expires_at < now()
     RETURNING term""")
 # SKIP LOCKED: while this coordinator publishes, it holds the row itself and nobody is elected.
+# A lease that was yielded stays so.
 _RENEW = text("""
     UPDATE ledger.leaders l SET expires_at = now() + make_interval(secs => :lease_seconds)
       FROM (SELECT run_id FROM ledger.leaders WHERE run_id = :run AND holder = :holder AND term = :term
-               FOR UPDATE SKIP LOCKED) own
+               AND expires_at > '-infinity' FOR UPDATE SKIP LOCKED) own
      WHERE l.run_id = own.run_id""")
 # The row stays: a term is never given twice.
 # Locks the row until the commit: nobody is elected while a leader publishes.

@@ -135,6 +135,16 @@ def test_a_lead_that_another_has_is_not_taken_back(coordinator: Coordinator) -> 
     assert lease_seconds_left(coordinator) <= 0
 
 
+def test_a_lead_that_was_given_up_is_not_renewed(coordinator: Coordinator) -> None:
+    assert coordinator.leadership.hold()
+    term = coordinator.leadership.term
+    coordinator.leadership.give_up()
+    # As a thread would whose turn had begun before.
+    coordinator.leadership.term = term
+    coordinator.leadership.renew()
+    assert lease_seconds_left(coordinator) <= 0
+
+
 def test_a_renewal_does_not_wait_for_the_version_that_is_being_published(coordinator: Coordinator) -> None:
     assert coordinator.leadership.hold()
     with coordinator.engine.begin() as publishing:
