@@ -82,11 +82,11 @@ class Worker(Section):
     threads: Count | None = Field(
         default=None, description="Processor threads for computing, per process; unset leaves the number to PyTorch."
     )
-    processes: Annotated[int, Field(ge=1, le=256)] = Field(
-        default=1, description="Worker processes on this machine, for instance one per GPU."
+    processes: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
+        default=1, description="Worker processes on this machine; auto starts one for each GPU."
     )
     num_workers_dataloader: Annotated[int, Field(ge=0, le=256)] = Field(
-        default=4, description="Data-loading processes beside each worker; 0 loads inside the worker itself."
+        default=4, description="Threads that decode pictures beside each worker; 0 and 1 decode one after another."
     )
     nice: Annotated[int, Field(ge=0, le=19)] = Field(
         default=10, description="Politeness to other programs, in steps of Unix `nice`: 0 takes equal turns, 19 yields."
