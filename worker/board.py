@@ -114,9 +114,13 @@ class Board:
             case Resting():
                 seat.resting, seat.unit = happening.reason, None
             case Message():
-                self._note(happening.text if len(self.seats) == 1 else f"{self.name(place)}: {happening.text}")
+                self.note(happening.text if self.is_single else f"{self.name(place)}: {happening.text}")
             case Ended():
                 seat.has_ended, seat.unit = True, None
+
+    @property
+    def is_single(self) -> bool:
+        return len(self.seats) == 1
 
     def name(self, place: int) -> str:
         prepared = self.seats[place].prepared
@@ -131,18 +135,19 @@ class Board:
         not_used: Counter[str] = Counter()
         for standing in standings:
             not_used.update(standing.not_used)
+        num_accepted = sum(standing.num_accepted for standing in standings)
         return Totals(
             num_computed=sum(seat.num_computed for seat in self.seats),
-            num_accepted=sum(standing.num_accepted for standing in standings),
+            num_accepted=num_accepted,
             num_waiting=sum(seat.latest.num_waiting for seat in self.seats),
             not_used=not_used,
-            # Each process counts all merges since it joined: the longest there has counted most.
-            num_accepted_of_all=max(standing.num_accepted_of_all for standing in standings),
+            # Each process counts all merges since it joined, and they do not look at one moment.
+            num_accepted_of_all=max(num_accepted, *(standing.num_accepted_of_all for standing in standings)),
             num_bytes=sum(seat.num_bytes for seat in self.seats),
             samples_per_second=sum(seat.samples_per_second or 0.0 for seat in self.seats if not seat.has_ended),
         )
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
         if not self.messages or self.messages[-1][1] != text:
             self.messages.append((datetime.datetime.now(), text))
 

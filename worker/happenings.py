@@ -18,7 +18,7 @@ class Prepared:
     workload: str
     data: str
     device: str
-    version: int | None
+    version: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Standing:
     num_accepted_of_all: int = 0
     num_workers: int | None = None
     run_state: str = "running"
-    version: int | None = None
+    version: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-import click
 from rich.console import Console
 
 from contract.config import Config
@@ -19,7 +18,7 @@ from worker.happenings import Happening, to_line
 from worker.invitation import load_invitation
 from worker.manners import take_turns
 from worker.processes import Crew, Orders
-from worker.reporting import view_for
+from worker.reporting import View, view_for
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +38,9 @@ def join_run(invitation: Invitation, *, plain: bool) -> int:
     config = invitation.load()
     take_turns(config.worker.nice)
     stop = threading.Event()
-    _stop_on_interrupt(stop)
     num_processes = _num_processes(config)
     with view_for(Console(), num_processes=num_processes, plain=plain) as view:
+        _stop_on_interrupt(stop, view)
         if num_processes == 1:
             _compute(config, invitation.config_file, lambda happening: view.heard(0, happening), stop)
             return 0
@@ -113,14 +112,14 @@ def _orders(invitation: Invitation, place: int, num_processes: int) -> Orders:
     )
 
 
-def _stop_on_interrupt(stop: threading.Event) -> None:
+def _stop_on_interrupt(stop: threading.Event, view: View) -> None:
     """The first Ctrl-C gives the unit back and says goodbye; the second does not wait."""
 
     def interrupted(_signal: int, _frame: object) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
-        click.echo("leaving; Ctrl-C once more leaves at once", err=True)
         stop.set()
+        view.note("leaving; Ctrl-C once more leaves at once")
 
     signal.signal(signal.SIGINT, interrupted)
     signal.signal(signal.SIGTERM, interrupted)

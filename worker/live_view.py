@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from types import TracebackType
 from typing import Final, Self
 
@@ -14,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.board import Board, Seat, Totals
-from worker.happenings import Happening, Message, Prepared
+from worker.happenings import Happening, Message, Prepared, Resting
 from worker.reporting import clock, losses_in_words, megabytes, summary
 
 # Each drawing is a few milliseconds of the interpreter that the computing needs too.
@@ -28,7 +29,7 @@ class LiveView:
     def __init__(self, console: Console, num_processes: int = 1) -> None:
         self._console = console
         self._board = Board(num_processes)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._live = Live(
             console=console, get_renderable=self._drawn, refresh_per_second=_DRAWN_PER_SECOND, transient=True
         )
@@ -45,13 +46,22 @@ class LiveView:
         for line in summary(self._board):
             self._console.print(line, style="bold green", markup=False)
 
+    def note(self, text: str) -> None:
+        with self._lock:
+            self._board.note(text)
+        if not self._live.is_started:
+            self._console.print(text, style="yellow", markup=False)
+
     def heard(self, place: int, happening: Happening) -> None:
+        if isinstance(happening, Message):
+            self.note(happening.text if self._board.is_single else f"{self._board.name(place)}: {happening.text}")
+            return
         with self._lock:
             self._board.heard(place, happening)
         if isinstance(happening, Prepared):
             self._live.start()
-        elif isinstance(happening, Message) and not self._live.is_started:
-            self._console.print(happening.text, style="yellow", markup=False)
+        elif isinstance(happening, Resting) and not self._live.is_started:
+            self.note(f"resting: {happening.reason}")
 
     def _drawn(self) -> RenderableType:
         with self._lock:
@@ -64,6 +74,7 @@ def drawn(board: Board, *, width: int) -> RenderableType:
         return Text("starting")
     parts: list[RenderableType] = [
         Text(f"{prepared.workload} on {prepared.data}", style="bold"),
+        Text(f"computed on {_devices(board)}", style="dim"),
         Text(),
         _seats(board, width=width),
         Text(),
@@ -82,13 +93,16 @@ def drawn(board: Board, *, width: int) -> RenderableType:
 
 
 def _title(board: Board, prepared: Prepared) -> Text:
-    standing = max((seat.latest for seat in board.seats), key=lambda latest: latest.version or 0)
-    parts = [f"run {prepared.run}"]
-    if standing.version is not None:
-        parts.append(f"version {standing.version}")
+    standing = max((seat.latest for seat in board.seats), key=lambda latest: latest.version)
+    parts = [f"run {prepared.run}", f"version {standing.version}"]
     if standing.num_workers is not None:
         parts.append("you alone" if standing.num_workers == 1 else f"{standing.num_workers} workers here")
     return Text.assemble(("Barnraise", "bold"), "  ", " · ".join(parts))
+
+
+def _devices(board: Board) -> str:
+    used = Counter(seat.prepared.device for seat in board.seats if seat.prepared is not None)
+    return ", ".join(device if number == 1 else f"{number} x {device}" for device, number in used.items())
 
 
 def _seats(board: Board, *, width: int) -> Table:
@@ -101,11 +115,8 @@ def _seats(board: Board, *, width: int) -> Table:
     for place, seat in enumerate(board.seats):
         cells: list[RenderableType] = [board.name(place), _doing(seat), _speed(seat)]
         table.add_row(*cells, *([_losses(seat)] if width >= _WIDE else []))
-        if len(board.seats) == 1:
-            device = seat.prepared.device if seat.prepared is not None else ""
-            table.add_row("", Text(device, style="dim"), "")
-            if width < _WIDE and seat.losses:
-                table.add_row("", _losses(seat), "")
+        if width < _WIDE and seat.losses and len(board.seats) == 1:
+            table.add_row("", _losses(seat), "")
     return table
 
 
@@ -143,7 +154,9 @@ def _account(totals: Totals) -> Table:
     for reason, number in totals.not_used.items():
         table.add_row("", Text(f"{number:,} not used: {reason}", style="yellow"))
     if totals.share is not None:
-        share = f"{totals.share:.0%} of the {totals.num_accepted_of_all:,} gradients that moved the model since then"
+        share = (
+            f"{totals.share:.0%} of the {totals.num_accepted_of_all:,} gradients that moved the model since you joined"
+        )
         table.add_row("your share", share)
     table.add_row("sent", megabytes(totals.num_bytes))
     return table

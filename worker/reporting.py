@@ -27,7 +27,11 @@ from worker.happenings import (
 
 class View(Protocol):
     def heard(self, place: int, happening: Happening) -> None:
-        """From the process at this place; called by any thread."""
+        """From the process at this place; called by any thread, and by the handler of Ctrl-C in the midst of another
+        call."""
+
+    def note(self, text: str) -> None:
+        """From nobody in particular."""
 
     def __enter__(self) -> Self: ...
 
@@ -50,7 +54,7 @@ class Lines:
     def __init__(self, console: Console, num_processes: int = 1) -> None:
         self._console = console
         self._board = Board(num_processes)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
         return self
@@ -60,6 +64,10 @@ class Lines:
     ) -> None:
         for line in summary(self._board):
             self._console.print(line, style="bold green", markup=False)
+
+    def note(self, text: str) -> None:
+        with self._lock:
+            self._console.print(text, markup=False)
 
     def heard(self, place: int, happening: Happening) -> None:
         with self._lock:

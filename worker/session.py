@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from contract.compressors import CODECS
 from contract.config import Config
 from contract.database import check_schema, make_engine
-from contract.errors import BarnraiseError, LeaseLost, RunNotOpen
+from contract.errors import BarnraiseError, LeaseLost, NotFound, RunNotOpen
 from contract.states import RunState
 from contract.tensors import unpack
 from contract.workloads.base import Workload
@@ -55,7 +55,10 @@ class Session:
             beats = make_engine(self.config.database, application="worker heartbeat")
             open_here.callback(beats.dispose)
             trouble = Calm(lambda text: self.report(Message(text=text)))
-            joined = until_it_works(lambda: self._join(engine), stop=self.stop, report=trouble)
+            try:
+                joined = self._join_when_it_begins(engine, trouble)
+            except StoppedError:
+                return
             holdings = Holdings()
             holdings.vitals = Vitals(phase="preparing")
             fates = Fates(joined, self.config.run.name, holdings, self.report)
@@ -76,9 +79,10 @@ class Session:
         """Answers with the refusal that ended it, if one did."""
         try:
             workload, computer = self._prepare(here.joined)
-        except BarnraiseError as failure:
-            self._say_goodbye(here, str(failure).splitlines()[0][:1000])
-            return failure
+        except (BarnraiseError, RuntimeError, MemoryError) as failure:
+            # The instructor reads it in the ledger.
+            self._say_goodbye(here, one_line(failure))
+            raise
         ahead = Ahead(
             here, computer, VersionCache(cache_folder(self.config) / "versions"),
             poll_seconds=self.config.worker.poll_interval, pooler=self.config.database.pooler,
@@ -87,6 +91,8 @@ class Session:
 
         def delivered(result: Result, num_bytes: int) -> None:
             fates.delivered(result.lease)
+            if here.holdings.vitals.phase == "uploading":
+                here.holdings.vitals = Vitals()
             self.report(Delivered(unit=result.lease.unit, num_bytes=num_bytes))
 
         behind = Behind(here, codec, delivered)
@@ -110,8 +116,8 @@ class Session:
                 result = self._compute(here, computer, task)
             except UnitDroppedError as dropped:
                 self.report(Dropped(unit=task.lease.unit, reason=str(dropped)))
-            except (RuntimeError, MemoryError, ArithmeticError, BarnraiseError) as failure:
-                self._give_back(here, task, str(failure).splitlines()[0][:1000] or type(failure).__name__)
+            except (RuntimeError, MemoryError, ArithmeticError, OSError, BarnraiseError) as failure:
+                self._give_back(here, task, one_line(failure))
             else:
                 here.holdings.vitals = Vitals(phase="uploading", progress=1.0)
                 behind.deliver(result)
@@ -172,6 +178,21 @@ class Session:
         except BarnraiseError as error:
             self.report(Message(text=f"could not say goodbye: {str(error).splitlines()[0]}"))
 
+    def _join_when_it_begins(self, engine: Engine, trouble: Callable[[str], None]) -> Joined:
+        """A class is often there before its teacher."""
+        has_said = False
+        while True:
+            try:
+                return until_it_works(lambda: self._join(engine), stop=self.stop, report=trouble)
+            except NotFound as error:
+                if not has_said:
+                    self.report(
+                        Message(text=f"{str(error).split(' (')[0]} yet; waiting for the instructor to begin it")
+                    )
+                    has_said = True
+            if self.stop.wait(self.config.worker.poll_interval):
+                raise StoppedError
+
     def _join(self, engine: Engine) -> Joined:
         with engine.begin() as conn:
             check_schema(conn)
@@ -191,7 +212,7 @@ class Session:
         self.report(
             Prepared(
                 run=self.config.run.name, worker=joined.worker, name=self._name, workload=workload.name,
-                data=dataset.description, device=devices.described(self.device), version=joined.head_version,
+                data=dataset.description, device=devices.described(self.device), version=joined.head_version or 0,
             )
         )  # fmt: skip
         batch_sizes = BatchSizes(folder=cache_folder(self.config))
@@ -213,3 +234,7 @@ class Session:
     @property
     def _name(self) -> str:
         return self.config.worker.name or socket.gethostname()
+
+
+def one_line(failure: Exception) -> str:
+    return " ".join(str(failure).split())[:1000] or type(failure).__name__

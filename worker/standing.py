@@ -32,7 +32,7 @@ class Fates:
         self._waiting: dict[tuple[int, int], Lease] = {}
         self._num_accepted = 0
         self._not_used: Counter[str] = Counter()
-        self._merged_up_to = joined.head_version
+        self._merged_up_to = joined.head_version or Version(0)
         self._num_accepted_of_all = 0
         self._num_workers: int | None = None
         self._count_workers_at = 0.0
@@ -44,12 +44,8 @@ class Fates:
 
     def look(self, conn: Connection) -> None:
         self._hear_of_ours(conn)
-        if self._merged_up_to is None:
-            # There was no version yet; what is merged from here on counts from the first.
-            self._merged_up_to = Version(0) if self._holdings.head is not None else None
-        if self._merged_up_to is not None and self._merged_up_to != self._holdings.head:
-            self._merged_up_to, merged = ledger.merged_since(conn, run=self._run, after=self._merged_up_to)
-            self._num_accepted_of_all += merged
+        self._merged_up_to, merged = ledger.merged_since(conn, run=self._run, after=self._merged_up_to)
+        self._num_accepted_of_all += merged
         if time.monotonic() >= self._count_workers_at:
             self._num_workers = ledger.num_present(conn, run=self._run)
             self._count_workers_at = time.monotonic() + _COUNTS_WORKERS_EVERY_SECONDS
@@ -76,10 +72,10 @@ class Fates:
             num_accepted=self._num_accepted,
             num_waiting=num_waiting,
             not_used=dict(self._not_used),
-            num_accepted_of_all=max(self._num_accepted_of_all, self._num_accepted),
+            num_accepted_of_all=self._num_accepted_of_all,
             num_workers=self._num_workers,
             run_state=self._holdings.run_state,
-            version=self._holdings.head,
+            version=self._merged_up_to,
         )
         if standing != self._said:
             self._said = standing
