@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from contract.config import Config, resolve_path
+from contract.config import Config, export_token, resolve_path
 from contract.errors import DataError, UpgradeRequired
 from contract.sources import SOURCES, Batch, Dataset
 from contract.sources.base import DecodedDataset
@@ -45,6 +45,7 @@ def open_workload(definition: Definition) -> Workload:
 
 
 def open_dataset(definition: Definition, workload: Workload, config: Config, config_file: Path | None) -> Dataset:
+    export_token(config)
     source = SOURCES.build(definition.data["name"], definition.data["options"])
     path = config.data.path
     dataset = source.open(
