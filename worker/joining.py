@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 import socket
 import sys
@@ -126,5 +127,7 @@ def _stop_on_interrupt(stop: threading.Event, view: View) -> None:
 
 
 def _stop_at_the_end_of(stream: IO[str], stop: threading.Event) -> None:
-    stream.read()
+    # Not through the stream: at the end of the process its lock would be held by this thread, which still reads.
+    while os.read(stream.fileno(), 1024):
+        pass
     stop.set()

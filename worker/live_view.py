@@ -21,6 +21,8 @@ from worker.reporting import clock, losses_in_words, megabytes, summary
 # Each drawing is a few milliseconds of the interpreter that the computing needs too.
 _DRAWN_PER_SECOND: Final = 2
 _WIDE: Final = 110
+# A terminal echoes Ctrl-C as ^C behind the last line; a full line would break there, and be left standing.
+_ROOM_FOR_AN_ECHO: Final = 3
 
 
 class LiveView:
@@ -65,7 +67,7 @@ class LiveView:
 
     def _drawn(self) -> RenderableType:
         with self._lock:
-            return drawn(self._board, width=self._console.width)
+            return drawn(self._board, width=self._console.width - _ROOM_FOR_AN_ECHO)
 
 
 def drawn(board: Board, *, width: int) -> RenderableType:
@@ -89,6 +91,7 @@ def drawn(board: Board, *, width: int) -> RenderableType:
         subtitle=f"{clock(board.seconds)} · Ctrl-C leaves",
         subtitle_align="right",
         padding=(0, 1),
+        width=width,
     )
 
 

@@ -36,7 +36,8 @@ class BatchSizes:
         entry = self._read().get(self._key(workload, device))
         if not isinstance(entry, dict) or not isinstance(entry.get("batch_size"), int) or entry["batch_size"] < 1:
             return None
-        is_fresh = time.time() - float(entry.get("at", 0)) < _TRUSTED_SECONDS
+        at = entry.get("at")
+        is_fresh = isinstance(at, float) and time.time() - at < _TRUSTED_SECONDS
         return int(entry["batch_size"]) if is_fresh else None
 
     def keep(self, workload: Workload, device: str, batch_size: int) -> None:

@@ -63,11 +63,11 @@ class Lines:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for line in summary(self._board):
-            self._console.print(line, style="bold green", markup=False)
+            self._console.print(line, style="bold green", markup=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         with self._lock:
-            self._console.print(text, markup=False)
+            self._console.print(text, markup=False, soft_wrap=True)
 
     def heard(self, place: int, happening: Happening) -> None:
         with self._lock:
@@ -75,7 +75,7 @@ class Lines:
             self._board.heard(place, happening)
             who = "" if len(self._board.seats) == 1 else f"{self._board.name(place)}  "
             for line, style in self._lines(happening, before):
-                self._console.print(who + line, style=style, markup=False)
+                self._console.print(who + line, style=style, markup=False, soft_wrap=True)
 
     def _lines(self, happening: Happening, before: Standing) -> list[tuple[str, str]]:
         match happening:
