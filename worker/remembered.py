@@ -3,6 +3,7 @@ its memory at a time."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -49,7 +50,8 @@ class BatchSizes:
             draft.write_text(json.dumps(entries, indent=1), "utf-8")
             draft.replace(self._file)
         except OSError:
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
 
     @property
     def _file(self) -> Path:

@@ -58,8 +58,11 @@ def test_manners_come_from_the_configuration() -> None:
 @pytest.mark.parametrize(("plugged", "unplugged"), [("1", False), ("0", True)])
 def test_the_battery_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugged: str, unplugged: bool) -> None:
     for supply, file, content in (
-        ("BAT0", "energy_now", "50"), ("BAT0", "energy_full", "100"), ("BAT0", "capacity", "50"), ("AC0", "online", plugged),
-    ):  # fmt: skip
+        ("BAT0", "energy_now", "50"),
+        ("BAT0", "energy_full", "100"),
+        ("BAT0", "capacity", "50"),
+        ("AC0", "online", plugged),
+    ):
         (tmp_path / supply).mkdir(exist_ok=True)
         (tmp_path / supply / file).write_text(content)
     monkeypatch.setattr(psutil._pslinux, "POWER_SUPPLY_PATH", str(tmp_path))
