@@ -24,7 +24,7 @@ from worker import devices, ledger
 from worker.compute import Computer
 from worker.ledger import RunDefinition
 from worker.manners import Manners
-from worker.preparing import open_dataset, open_workload
+from worker.preparing import open_whatever_is_here, open_workload, require_same_data
 from worker.remembered import BatchSizes, cache_folder
 
 _CLOCK_TOLERANCE_SECONDS: Final = 120
@@ -134,10 +134,11 @@ def _work(
     config: Config, config_file: Path | None, definition: RunDefinition, device: str, *, every_picture: bool
 ) -> Iterator[Finding]:
     workload = open_workload(definition)
-    dataset = open_dataset(definition, workload, config, config_file)
-    yield Finding(good=True, text=f"the run's data is here, and the same: {dataset.description}")
+    dataset = open_whatever_is_here(definition, workload, config, config_file)
     if every_picture and isinstance(dataset, DecodedDataset):
         yield _pictures(dataset)
+    require_same_data(definition, dataset)
+    yield Finding(good=True, text=f"the run's data is here, and the same: {dataset.description}")
     yield _disk(config, workload)
     yield _speed(config, definition, workload, dataset, device)
 

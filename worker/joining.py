@@ -67,7 +67,11 @@ def be_member() -> None:
 
     def tell(happening: Happening) -> None:
         with lock:
-            print(to_line(happening), flush=True)  # noqa: T201
+            try:
+                print(to_line(happening), flush=True)  # noqa: T201
+            except OSError:
+                # The parent is gone; its pipe went with it.
+                stop.set()
 
     _compute(config, invitation.config_file, tell, stop, place=orders.place, num_processes=orders.num_processes)
 

@@ -45,21 +45,31 @@ def open_workload(definition: Definition) -> Workload:
 
 
 def open_dataset(definition: Definition, workload: Workload, config: Config, config_file: Path | None) -> Dataset:
+    dataset = open_whatever_is_here(definition, workload, config, config_file)
+    require_same_data(definition, dataset)
+    return dataset
+
+
+def open_whatever_is_here(
+    definition: Definition, workload: Workload, config: Config, config_file: Path | None
+) -> Dataset:
     export_token(config)
     source = SOURCES.build(definition.data["name"], definition.data["options"])
     path = config.data.path
-    dataset = source.open(
+    return source.open(
         path=resolve_path(path, config_file=config_file) if path else None, split="train",
         num_samples=definition.data["num_samples"], seed=definition.seed, **workload.view,
     )  # fmt: skip
+
+
+def require_same_data(definition: Definition, dataset: Dataset) -> None:
     if dataset.fingerprint != definition.data["fingerprint"]:
         raise DataError(
-            source.name,
+            definition.data["name"],
             f"this computer's data is not the run's: here it is {dataset.description}, "
             f"fingerprint {dataset.fingerprint[:12]}, the run's is {definition.data['fingerprint'][:12]}",
             "get the files that the instructor has, and set data.path to them",
         )
-    return dataset
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,7 @@ class _Child:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._has_delivered = False
+        self._has_ended = False
         self.code = 0
         self._thread = threading.Thread(target=self._mind, name=f"child {orders.place}", daemon=True)
 
@@ -120,7 +121,8 @@ class _Child:
             pause = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (deaths - 1))
             self._say(f"died ({_in_words(self.code)}); it is started again in {pause:.0f} s")
             self._stop.wait(pause)
-        self._heard(self._orders.place, Ended(reason="this process has ended"))
+        if not self._has_ended:
+            self._heard(self._orders.place, Ended(reason="this process has left"))
 
     def _live(self) -> int:
         with self._lock:
@@ -144,10 +146,8 @@ class _Child:
             if not line.strip():
                 continue
             happening = from_line(line)
-            if isinstance(happening, Ended):
-                # The end is told by whoever minds the child.
-                happening = Message(text=happening.reason)
             self._has_delivered |= isinstance(happening, Delivered)
+            self._has_ended = isinstance(happening, Ended)
             self._heard(self._orders.place, happening)
 
     def _say(self, text: str) -> None:
