@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -22,6 +23,7 @@ T = TypeVar("T")
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 _SAID_AGAIN_AFTER_SECONDS: Final = 600.0
 _TRYING: Final = "; trying again until it answers"
+_DETAILS: Final = " (the database said"
 _BACK: Final = "the database answers again"
 # Patience mends none of these; somebody has to do what the message says.
 _FINAL: Final = (LoginRefused, MissingRight, ServerTooOld, SchemaMissing, SchemaTooOld, SchemaTooNew)
@@ -75,7 +77,9 @@ class Calm:
                 return was_away
             if not text.endswith(_TRYING):
                 return True
-            news = now - self._said.get(text, -_SAID_AGAIN_AFTER_SECONDS) >= _SAID_AGAIN_AFTER_SECONDS
-            if news:
-                self._said[text] = now
-            return news
+            # A server that goes down refuses in one way after another.
+            trouble = text.split(_DETAILS)[0]
+            is_news = now - self._said.get(trouble, -math.inf) >= _SAID_AGAIN_AFTER_SECONDS
+            if is_news:
+                self._said[trouble] = now
+            return is_news

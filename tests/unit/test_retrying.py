@@ -48,7 +48,7 @@ def test_trouble_that_many_meet_is_told_once_and_so_is_its_end() -> None:
     said: list[str] = []
     calm = Calm(said.append)
     for failures in (3, 2):
-        action = Flaky(*[DatabaseUnreachable("gone")] * failures)
+        action = Flaky(*[DatabaseUnreachable(f"gone (the database said: {failures})")] * failures)
         with pytest.raises(StoppedError):
             until_it_works(action, stop=_set(), report=calm)
     calm("unit 7 goes back: too hot")
@@ -56,7 +56,7 @@ def test_trouble_that_many_meet_is_told_once_and_so_is_its_end() -> None:
         calm("the database answers again")
     calm("gone; trying again until it answers")
     assert said == [
-        "gone; trying again until it answers",
+        "gone (the database said: 3); trying again until it answers",
         "unit 7 goes back: too hot",
         "the database answers again",
         "gone; trying again until it answers",
