@@ -7,14 +7,11 @@ import dataclasses
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from contract.config import Config
 from worker.happenings import Report, Resting
 from worker.manners import Manners
 from worker.session import Session
-
-_LOOKS_EVERY_SECONDS: Final = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +24,7 @@ class Stay:
     device: str
     report: Report
     stop: threading.Event
+    looks_every_seconds: float = 5.0
 
     def run(self) -> None:
         manners = Manners.of(self.config)
@@ -45,7 +43,7 @@ class Stay:
                 return
 
     def _rest(self, manners: Manners) -> None:
-        while manners.why_rest_now() is not None and not self.stop.wait(_LOOKS_EVERY_SECONDS):
+        while manners.why_rest_now() is not None and not self.stop.wait(self.looks_every_seconds):
             pass
 
     @contextlib.contextmanager
@@ -55,7 +53,7 @@ class Stay:
 
         def look() -> None:
             while not done.is_set():
-                if self.stop.wait(_LOOKS_EVERY_SECONDS):
+                if self.stop.wait(self.looks_every_seconds):
                     over.event.set()
                     return
                 reason = manners.why_rest_now()

@@ -7,6 +7,7 @@ import datetime
 import re
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,9 @@ from tests.project import Project
 from tests.servers.databases import Database
 from tests.unit.source_examples import picture_files, write_files
 from tests.waiting import wait_until
+from worker.happenings import Delivered, Happening, Resting
+from worker.invitation import load_invitation
+from worker.staying import Stay
 
 LONG: dict[str, dict[str, object]] = {
     "run": {"seed": 7},
@@ -208,6 +212,57 @@ def test_outside_its_hours_a_worker_takes_no_place(project: Project, owner: Engi
         assert rows(owner, "SELECT FROM ledger.workers") == []
         worker.process.send_signal(signal.SIGINT)
         assert worker.ends() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's /sys")
+@pytest.mark.usefixtures("coordinator")
+def test_an_unplugged_laptop_leaves_and_comes_back(
+    project: Project, owner: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supply = write_files(
+        tmp_path / "supply", {"BAT0/energy_now": b"50", "BAT0/energy_full": b"100", "AC0/online": b"1"}
+    )
+    monkeypatch.setattr(psutil._pslinux, "POWER_SUPPLY_PATH", str(supply))
+    monkeypatch.setenv("BARNRAISE_HOME", str(tmp_path / "home"))
+    file = project.folder / "invitations/ada.yaml"
+    heard: list[Happening] = []
+    stop = threading.Event()
+    stay = Stay(
+        config=load_invitation(file, None, overrides=("worker.pause_on_battery=true",)), config_file=file, device="cpu",
+        report=heard.append, stop=stop, looks_every_seconds=0.1,
+    )  # fmt: skip
+    thread = threading.Thread(target=stay.run)
+    thread.start()
+    try:
+        wait_until(lambda: any(isinstance(one, Delivered) for one in heard), within_seconds=60, what="a unit")
+        (supply / "AC0/online").write_text("0")
+        wait_until(lambda: any(isinstance(one, Resting) for one in heard), within_seconds=60, what="the rest")
+        assert [str(reason)[:14] for (reason,) in rows(owner, "SELECT left_reason FROM ledger.workers")] == [
+            "on its battery"
+        ]
+        num_heard = len(heard)
+        (supply / "AC0/online").write_text("1")
+        wait_until(
+            lambda: any(isinstance(one, Delivered) for one in heard[num_heard:]), within_seconds=60, what="another unit"
+        )
+    finally:
+        stop.set()
+        thread.join()
+    reasons = [reason for (reason,) in rows(owner, "SELECT left_reason FROM ledger.workers ORDER BY id")]
+    assert reasons[1:] == ["stopped by its owner"]
+
+
+def test_a_unit_with_damaged_pictures_goes_back_and_the_others_go_on(project: Project, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "pictures", {**picture_files(100, "cats/"), **picture_files(100, "dogs/")})
+    for number in range(3):
+        (folder / f"cats/{number:03}.png").write_bytes(b"no picture")
+    training = {**LONG["training"], "batch_size": 4, "batches_per_work_unit": 1, "num_epochs": 2}
+    data = {"name": "images", "path": "pictures", "options": {"labels": "folders"}}
+    project.write_config({**LONG, "data": data, "training": training})
+    change(project, "data", path=str(folder))
+    with running(project, "start"), joining(project) as worker:
+        worker.says("goes back: data source images: broken images: cats/00")
+        worker.says("delivered", times=20)
 
 
 def test_who_comes_before_the_teacher_waits(project: Project) -> None:
