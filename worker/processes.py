@@ -131,6 +131,7 @@ class _Child:
             process = self._process = subprocess.Popen(
                 [sys.executable, "-m", "worker", "member"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8",
+                errors="replace",
                 # A bar that is redrawn in place would arrive as hundreds of lines.
                 env={**os.environ, "PYTHONIOENCODING": "utf-8", "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
             )  # fmt: skip
@@ -138,8 +139,11 @@ class _Child:
             with contextlib.suppress(OSError):
                 process.stdin.write(self._orders.to_line())
                 process.stdin.flush()
-        self._listen(process.stdout)
-        return process.wait()
+        with process.stdout as lines:
+            self._listen(lines)
+        code = process.wait()
+        self.ask_to_leave()
+        return code
 
     def _listen(self, lines: IO[str]) -> None:
         for line in lines:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import torch
 from sqlalchemy import Engine
@@ -32,6 +33,8 @@ from worker.preparing import open_dataset, open_workload, with_threads
 from worker.remembered import BatchSizes, cache_folder
 from worker.retrying import Calm, StoppedError, until_it_works
 from worker.standing import Fates
+
+_TELLS_EVERY_SECONDS: Final = 0.25
 
 
 class UnitDroppedError(Exception):
@@ -123,20 +126,24 @@ class Session:
                 behind.deliver(result)
 
     def _compute(self, here: Surroundings, computer: Computer, task: Task) -> Result:
-        began = time.monotonic()
+        began = told = time.monotonic()
         lease = task.lease
 
         def watch(done: int) -> None:
+            nonlocal told
             if here.stop.is_set():
                 raise StoppedError
             reason = here.holdings.why_dropped(lease)
             if reason is not None:
                 raise UnitDroppedError(reason)
-            rate = done / max(1e-6, time.monotonic() - began)
+            now = time.monotonic()
+            rate = done / max(1e-6, now - began)
             here.holdings.vitals = Vitals(
                 phase="computing", progress=done / lease.num_samples, samples_per_second=rate if done else None
             )
-            self.report(Progressed(num_done=done, samples_per_second=rate))
+            if now - told >= _TELLS_EVERY_SECONDS:
+                told = now
+                self.report(Progressed(num_done=done, samples_per_second=rate))
 
         self.report(Began(unit=lease.unit, version=lease.base_version, num_samples=lease.num_samples))
         gradient = computer.gradient(task.unit, task.samples, watch=watch)
