@@ -62,7 +62,8 @@ class Database(Section):
         description="Folder for the embedded server's data and keys, relative to the configuration file.",
     )
     connections_per_volunteer: Annotated[int, Field(ge=2, le=1000)] = Field(
-        default=8, description="Connections that one volunteer may hold open at a time, over all their machines."
+        default=16,
+        description="Connections that one volunteer may hold open, over all their machines; a worker process needs 4.",
     )
     pooler: bool = Field(
         default=False,
