@@ -65,7 +65,7 @@ def _invitation(command: _TYPED) -> _TYPED:
     "--every-picture", is_flag=True, help="Look at each picture of the data; takes minutes for a large folder."
 )
 def doctor(config_file: Path | None, overrides: tuple[str, ...], token: str | None, every_picture: bool) -> None:
-    """Look whether this computer can take part, and how fast it is. Changes nothing, takes no place in the run."""
+    """Look whether this computer can take part, and how fast it is. Takes no place in the run, and changes nothing."""
     from worker.doctor import examine
     from worker.joining import Invitation
 
