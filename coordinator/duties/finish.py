@@ -1,4 +1,4 @@
-"""Ends the run when every epoch is computed."""
+"""Ends the run when every epoch is computed, and says what became of the work."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from sqlalchemy import Engine
 
 from contract.states import RunState
 from coordinator.leadership import Leadership
-from coordinator.ledger import runs, units
+from coordinator.ledger import outcomes, runs, units
 from coordinator.living_run import LivingRun
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     finished: bool
+    outcome: outcomes.Outcome | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,4 +33,5 @@ class Finish:
                 return Report(finished=False)
             self.leadership.require(conn)
             runs.set_run_state(conn, run=living.run, state=RunState.FINISHED, reason="every epoch is computed")
-        return Report(finished=True)
+            outcome = outcomes.outcome_of(conn, run=living.run)
+        return Report(finished=True, outcome=outcome)

@@ -52,17 +52,19 @@ def test_a_coordinator_that_slept_in_a_merge_publishes_nothing(stage: Stage) -> 
     sleeper, *_ = stage.assemble()
     leader = stage.value(LEADER)
     stage.coordinator()
-    with stage.gate("work_units", "UPDATE", "NEW.state = 'submitted' AND NEW.position = 5") as gate:
-        gate.wait_for()
-        stage.wait_for(lambda: stage.value("SELECT true FROM ledger.gradients WHERE state = 'submitted'"), "the other")
-        # The last submit of the round goes through, and the merge halts where it reads the first gradient.
-        with stage.locked("gradient_blobs", behind=gate) as lock:
-            lock.wait_for()
-            # Once in a hundred times it was about to free space, and its waking up is less interesting.
-            is_merging = "octet_length(content)" in lock.statement()
-            sleeper.freeze()
-            stage.wait_for(lambda: stage.value(LEADER) not in (None, leader), "another leader")
-    with stage.halt_before(5):
+    with stage.gate("model_versions", "INSERT", "NEW.number = 5") as later:
+        with stage.gate("work_units", "UPDATE", "NEW.state = 'submitted' AND NEW.position = 5") as gate:
+            gate.wait_for()
+            other = "SELECT true FROM ledger.gradients WHERE state = 'submitted'"
+            stage.wait_for(lambda: stage.value(other), "the round's other gradient")
+            # The last submit of the round goes through, and the merge halts where it reads the first gradient.
+            with stage.locked("gradient_blobs", behind=gate) as lock:
+                lock.wait_for()
+                # Once in a hundred times it was about to free space, and its waking up is less interesting.
+                is_merging = "octet_length(content)" in lock.statement()
+                sleeper.freeze()
+        stage.wait_for(lambda: stage.value(LEADER) not in (None, leader), "another leader")
+        later.wait_for()
         sleeper.thaw()
         if is_merging:
             stage.wait_for(lambda: "this one stands by" in sleeper.said(), "its word that it leads no more")
@@ -73,17 +75,18 @@ def test_a_coordinator_that_slept_in_a_turn_does_nothing_any_more(stage: Stage) 
     sleeper, *_ = stage.assemble()
     leader = stage.value(LEADER)
     stage.coordinator()
-    with stage.gate("work_units", "UPDATE", "NEW.state = 'submitted' AND NEW.position = 5") as gate:
-        gate.wait_for()
-        # It wakes up before its look at what has landed, with most of its turn to come, and knows of version 2.
-        with stage.locked("gradients", behind=gate) as lock:
-            lock.wait_for()
-            sleeper.freeze()
-            stage.wait_for(lambda: stage.value(LEADER) not in (None, leader), "another leader")
-    with stage.halt_before(6):
-        sleeper.thaw()
+    with stage.gate("model_versions", "INSERT", "NEW.number = 6") as later:
+        with stage.gate("work_units", "UPDATE", "NEW.state = 'submitted' AND NEW.position = 5") as gate:
+            gate.wait_for()
+            # It wakes up at its look at what has landed, with most of its turn to come, and knows of version 2.
+            with stage.locked("gradients", behind=gate) as lock:
+                lock.wait_for()
+                sleeper.freeze()
+        stage.wait_for(lambda: stage.value(LEADER) not in (None, leader), "another leader")
+        later.wait_for()
         turn = "SELECT max(state_change) FROM pg_stat_activity WHERE application_name = 'barnraise coordinator'"
         before = stage.value(turn)
+        sleeper.thaw()
         stage.wait_for(lambda: stage.value(turn) > before, "its next look at who leads")
         twice = """
             SELECT count(*)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 import migrations
 from contract.ids import RunId, Version
 from contract.states import RunState
-from coordinator.ledger import gradients, runs, units, versions
+from coordinator.ledger import events, gradients, runs, units, versions
 from tests.integration.classroom import Classroom, claim, classroom, join, new_run
 from tests.servers.databases import Workshop
 from tests.waiting import wait_until
@@ -38,6 +38,10 @@ SUBMIT = text("""
        SET state = 'submitted', codec = 'none', num_samples = 1, num_parts = 1, sha256 = sha256('x'),
            submitted_at = now()
      WHERE unit_id > 10""")
+MANY_AGGREGATED = text("""
+    INSERT INTO ledger.aggregations (run_id, version, rule, options, gradient_ids, weights, input_sha256, output_sha256,
+                                     seconds)
+    SELECT :run, n, 'mean', '{}', '{1,2}', '{1,1}', sha256('x'), sha256('x'), 1 FROM generate_series(1, 20000) n""")
 MERGE = text("""
     UPDATE ledger.gradients SET state = 'merged', weight = 1, merged_version = 1, finished_at = now()
      WHERE state = 'submitted' AND unit_id > 20""")
@@ -60,6 +64,7 @@ def full(workshop: Workshop, template: str) -> Iterator[tuple[Engine, RunId]]:
         conn.execute(MANY_MERGED, {"run": run})
         conn.execute(SUBMIT)
         conn.execute(MERGE)
+        conn.execute(MANY_AGGREGATED, {"run": run})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
         conn.execute(text("VACUUM ANALYZE"))
     yield engine, run
@@ -114,6 +119,51 @@ def test_what_the_coordinator_asks_every_second_is_answered_from_an_index(
     plan = explain(conn, str(statement).replace(":run", str(full[1])))
     assert the_scan(plan, index)
     assert not scans_whole_table(plan, "gradients")
+
+
+@pytest.mark.parametrize("statement", [units._COUNT_ACTIVE, units._COUNT_UNFINISHED])
+def test_a_round_can_be_counted_without_reading_all_units_there_ever_were(
+    conn: Connection, full: tuple[Engine, RunId], statement: Any
+) -> None:
+    query = with_names(str(statement), {":run": str(full[1]), ":version": "0"})
+    # Here nearly all units are open, and reading the table would be right; after a long run hardly any are.
+    conn.execute(text("SET enable_seqscan = off"))
+    assert not scans_whole_table(explain(conn, query), "work_units")
+
+
+@pytest.mark.parametrize(
+    ("statement", "given", "index", "table"),
+    [
+        (ledger._SETTLED, {":worker": "1", ":units": "'{500,501,502}'"}, "uq_gradients_unit_id", "gradients"),
+        (ledger._MERGED_SINCE, {":run": "'class'", ":after": "19990"}, "pk_aggregations", "aggregations"),
+    ],
+)
+def test_what_a_worker_asks_every_few_seconds_is_answered_from_an_index(
+    conn: Connection, statement: Any, given: dict[str, str], index: str, table: str
+) -> None:
+    plan = explain(conn, with_names(str(statement), given))
+    assert {node.get("Index Name") for node in nodes(plan)} & {index, index + "_attempt"}
+    assert not scans_whole_table(plan, table)
+
+
+def test_a_merge_finds_the_units_it_overtakes_without_reading_the_finished_ones(classroom: Classroom) -> None:
+    finished = "UPDATE ledger.work_units SET state = 'cancelled', finished_at = now() WHERE position >= 300"
+    with classroom.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        for statement in (MANY, SOME_LEASED, text(finished), text("VACUUM ANALYZE ledger.work_units")):
+            conn.execute(statement, {"run": classroom.run} if statement is MANY else {})
+        values = {":run": str(classroom.run), ":version": "1", ":reason": "'overtaken'"}
+        plan = explain(conn, with_names(str(units._CANCEL), values))
+    assert the_scan(plan, "ix_work_units_open")
+    assert the_scan(plan, "ix_work_units_leased")
+    assert not scans_whole_table(plan, "work_units")
+
+
+def test_old_events_are_found_from_the_old_end(conn: Connection) -> None:
+    values = {":above": "0", ":keep": "1000", ":at_most": "20000"}
+    plan = explain(conn, with_names(str(events._FORGET), values))
+    conditions = [node.get("Index Cond", "") for node in nodes(plan) if node.get("Index Name") == "pk_events"]
+    assert any("id > 0" in condition for condition in conditions)
+    assert not scans_whole_table(plan, "events")
 
 
 def test_heartbeats_are_written_in_place(classroom: Classroom) -> None:
@@ -195,6 +245,12 @@ def scans_whole_table(plan: dict[str, Any], table: str) -> bool:
 def with_values(query: str, values: dict[str, str]) -> str:
     for name, value in values.items():
         query = re.sub(rf"\b{name}\b", value, query)
+    return query
+
+
+def with_names(query: str, values: dict[str, str]) -> str:
+    for name, value in values.items():
+        query = query.replace(name, value)
     return query
 
 
