@@ -26,7 +26,7 @@ PUBLISHING = {
 }
 
 # Each starts four processes, and shares two cores with other tests.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def of_local_training() -> bytes:
@@ -75,10 +75,10 @@ def test_a_coordinator_killed_while_it_commits_has_published(stage: Stage) -> No
     with stage.gate("aggregations", "INSERT", "NEW.version = 3", at_commit=True) as gate:
         gate.wait_for()
         coordinator.kill()
-        # The next one waits for what the dead one's session still does.
-        stage.coordinator()
-        gate.wait_for(2)
         gate.open()
+    stage.wait_for(lambda: stage.head() == 3, "what the dead one's session still does")
+    stage.end_leadership()
+    stage.coordinator()
     stage.finish()
 
 
