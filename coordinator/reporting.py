@@ -41,3 +41,6 @@ class Lines:
             self.console.print("the run is finished: every epoch is computed", style="bold green")
         elif isinstance(report, DatabaseError | LeadershipLost):
             self.console.print(str(report).splitlines()[0], style="red", markup=False)
+
+    def close(self) -> None:
+        """There is nothing to take off the terminal."""

@@ -25,7 +25,7 @@ from coordinator.loop import Loop, Turn
 from coordinator.migrating import migrate_place
 from coordinator.new_run import new_run
 from coordinator.place import Place
-from coordinator.reporting import Lines
+from coordinator.screen import View
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,7 @@ class Start:
     config_file: Path | None
     place: Place
     console: Console
+    view: View
     stop: threading.Event
 
     def run(self) -> None:
@@ -54,7 +55,7 @@ class Start:
         )
         plan = Plan(engine=engine, living=living, spare_units=config.training.spare_units)
         finish = Finish(engine=engine, living=living)
-        lines = Lines(console=self.console)
+        lines = self.view
         Loop(
             leadership=leadership,
             turns=[
@@ -83,6 +84,7 @@ class Start:
             is_over=lambda: lines.finished,
             on_new_term=living.mark_stale,
         ).run()  # fmt: skip
+        lines.close()
         leadership.give_up()
 
     def _find_or_create(self, conn: Connection) -> runs.RunRecord:

@@ -13,15 +13,20 @@ from coordinator.commands.options import config_option, load, overrides_option, 
 @click.command()
 @config_option
 @overrides_option
-def start(config_file: Path | None, overrides: tuple[str, ...]) -> None:
+@click.option("--plain", is_flag=True, help="Lines instead of the live view.")
+def start(config_file: Path | None, overrides: tuple[str, ...], plain: bool) -> None:
     """Lead the run of the configuration, from its beginning or from where it stands."""
     from rich.console import Console
 
+    from coordinator.greeting import address_of
     from coordinator.place import open_place
+    from coordinator.screen import shown
     from coordinator.starting import Start
 
     config = load(config_file, overrides)
     stop = threading.Event()
     stop_on_interrupt(stop)
     place = open_place(config, config_file)
-    Start(config=config, config_file=config_file, place=place, console=Console(), stop=stop).run()
+    console = Console()
+    with shown(console, place.engine, run=config.run.name, address=address_of(place.public), plain=plain) as view:
+        Start(config=config, config_file=config_file, place=place, console=console, view=view, stop=stop).run()
