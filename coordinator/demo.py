@@ -146,7 +146,12 @@ class Demo:
             "model": {"name": self.workload, **showing.model},
             "data": dict(showing.data),
             # It ends with the clock.
-            "training": {"num_epochs": 1_000_000, **showing.training},
+            "training": {
+                "num_epochs": 1_000_000,
+                "num_workunits_per_update": self.num_workers,
+                "spare_units": 0,
+                **showing.training,
+            },
             "worker": {"heartbeat_interval": 1, "work_unit_timeout": 30, "poll_interval": 1},
         }
 

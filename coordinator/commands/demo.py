@@ -31,7 +31,7 @@ def demo(seconds: float, workload: str, workers: int, directory: Path, plain: bo
     try:
         Demo(
             workload=workload, showing=showing, seconds=seconds, num_workers=workers, directory=directory, plain=plain,
-            console=Console(), stop=stop,
+            console=Console(soft_wrap=True), stop=stop,
         ).run()  # fmt: skip
     except StoppedError:
         raise click.Abort from None

@@ -27,6 +27,6 @@ def start(config_file: Path | None, overrides: tuple[str, ...], plain: bool) -> 
     stop = threading.Event()
     stop_on_interrupt(stop)
     place = open_place(config, config_file)
-    console = Console()
+    console = Console(soft_wrap=True)
     with shown(console, place.engine, run=config.run.name, address=address_of(place.public), plain=plain) as view:
         Start(config=config, config_file=config_file, place=place, console=console, view=view, stop=stop).run()
