@@ -67,9 +67,8 @@ class Demo:
         # The workers compute; what is left of the processors is theirs.
         torch.set_num_threads(1)
         showing = self.showing
-        self._say(
-            f"[bold]{self.workload}[/]: {showing.sentence}, raised by {self.num_workers} workers on this computer"
-        )
+        self._say(f"[bold]{self.workload}[/]: {showing.sentence},")
+        self._say(f"raised by {self.num_workers} workers on this computer; Ctrl-C ends it at any moment")
         stack = contextlib.ExitStack()
         try:
             record = self._train(stack)

@@ -31,21 +31,21 @@ SHOWINGS: Final[Mapping[str, Showing]] = {
         training={"batch_size": 64, "batches_per_work_unit": 1, "learning_rate_g": 0.004, "learning_rate_d": 0.002},
         metric="frechet_distance",
         is_logarithmic=True,
-        sentence="a generator that learns to draw digits, and a discriminator that tells them from real ones",
+        sentence="one network learns to draw digits, another to tell them from real ones",
     ),
     "mlp": Showing(
         model={},
         data=_DIGITS,
         training={"batch_size": 64},
         metric="accuracy",
-        sentence="a small network that learns to read digits",
+        sentence="a small network learns to read digits",
     ),
     "cnn": Showing(
         model={},
         data=_DIGITS,
         training={"batch_size": 32},
         metric="accuracy",
-        sentence="a convolutional network that learns to read digits",
+        sentence="a convolutional network learns to read digits",
     ),
     "tiny_lstm": Showing(
         model={"options": {"context": 32}},
@@ -53,7 +53,7 @@ SHOWINGS: Final[Mapping[str, Showing]] = {
         training={"batch_size": 16},
         metric="perplexity",
         is_logarithmic=True,
-        sentence="a recurrent network that learns to write Python, letter by letter",
+        sentence="a recurrent network learns to write Python, letter by letter",
     ),
     "small_transformer": Showing(
         model={"options": {"context": 32, "features": 64, "num_layers": 2, "hidden_features": 256}},
@@ -61,7 +61,7 @@ SHOWINGS: Final[Mapping[str, Showing]] = {
         training={"batch_size": 16},
         metric="perplexity",
         is_logarithmic=True,
-        sentence="a small transformer that learns to write Python, letter by letter",
+        sentence="a small transformer learns to write Python, letter by letter",
     ),
 }
 

@@ -60,7 +60,7 @@ def draw(scene: Scene, *, width: int, height: int) -> RenderableType:
     middle = min(max(len(snapshot.curves), 4) + 2, left - 8)
     if scene.images is not None:
         middle = max(middle, min(2 + _THUMBNAIL_SIDE // 2 * ((left - 10) // (_THUMBNAIL_SIDE // 2)), left // 2 + 2))
-    workers = min(len(snapshot.workers) + 3, max(5, left - middle - 5))
+    workers = min(max(1, len(snapshot.workers)) + 3, max(4, left - middle - 3))
     layout = Layout()
     layout.split_column(
         Layout(_head(scene, width), size=_HEAD_LINES),
@@ -116,7 +116,7 @@ def _round(run: RunNow, workers: Sequence[WorkerNow]) -> Text:
 
 
 def _middle(scene: Scene, width: int, height: int) -> RenderableType:
-    curves = scene.snapshot.curves
+    curves = sorted(scene.snapshot.curves, key=lambda curve: not curve.name.startswith("loss"))
     if scene.images is None:
         return _curves(curves, width, height)
     columns = max(1, (width - 40) // (_THUMBNAIL_SIDE + 1))
@@ -133,16 +133,18 @@ def _middle(scene: Scene, width: int, height: int) -> RenderableType:
 def _curves(curves: Sequence[Curve], width: int, height: int) -> RenderableType:
     if not curves:
         return _panel(Text("no version has been merged yet", "dim"), "losses")
-    lines = max(1, min(4, (height - 2) // len(curves)))
+    lines = max(1, min(5, (height - 2) // len(curves)))
+    # A blank line between two curves where there is room for it.
+    between = int(lines > 2)
     name_width = min(24, max(len(curve.name) for curve in curves))
     spark_width = max(8, min(_WIDEST_CURVES, width - name_width - 14))
-    table = Table.grid(padding=(0, 1))
+    table = Table.grid(padding=(0, 1, between, 0))
     table.add_column(width=name_width, no_wrap=True, overflow="ellipsis", vertical="bottom")
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True, vertical="bottom")
     for place, curve in enumerate(curves[: max(1, (height - 2) // lines)]):
         colour = _COLOURS[place % len(_COLOURS)]
-        spark = "\n".join(sparkline(curve.values, width=spark_width, height=lines))
+        spark = "\n".join(sparkline(curve.values, width=spark_width, height=lines - between))
         table.add_row(curve.name, Text(spark, colour), Text(f"{curve.values[-1]:.4g}", "bold"))
     return _panel(table, "losses")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy
@@ -64,11 +65,17 @@ def _row(images: Sequence[Pixels], y: int) -> Text:
     for place, image in enumerate(images):
         if place:
             line.append(" ")
-        for upper, lower in zip(image[y], image[y + 1], strict=True):
-            line.append("▀", Style(color=_color(upper), bgcolor=_color(lower)))
+        for upper, lower in zip(image[y].tolist(), image[y + 1].tolist(), strict=True):
+            line.append("▀", _style(tuple(upper), tuple(lower)))
     return line
 
 
-def _color(pixel: NDArray[numpy.uint8]) -> Color:
-    red, green, blue = (int(pixel[place % len(pixel)]) for place in range(3))
+@lru_cache(maxsize=1 << 14)
+def _style(upper: tuple[int, ...], lower: tuple[int, ...]) -> Style:
+    return Style(color=_color(upper), bgcolor=_color(lower))
+
+
+def _color(pixel: tuple[int, ...]) -> Color:
+    # In 32 steps: more than a thumbnail shows, and few enough to be made once.
+    red, green, blue = (pixel[place % len(pixel)] & 0xF8 for place in range(3))
     return Color.from_rgb(red, green, blue)
