@@ -13,7 +13,8 @@ from types import TracebackType
 
 from coordinator.invitations import Invitation
 
-_GOODBYE_SECONDS = 10.0
+# Whoever has not left by then is in no hurry to.
+_GOODBYE_SECONDS = 3.0
 _LAST_LINES = 3
 
 
