@@ -22,10 +22,11 @@ def demo(seconds: float, workload: str, workers: int, directory: Path, plain: bo
     """Show the whole of it on this computer, in about a minute: a database, a coordinator, three workers, pictures."""
     from rich.console import Console
 
-    from coordinator.demo import Demo, StoppedError
     from coordinator.demo_settings import showing_of
 
     showing = showing_of(workload)
+    from coordinator.demo import Demo, StoppedError
+
     stop = threading.Event()
     _end_on_interrupt(stop)
     try:
