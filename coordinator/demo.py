@@ -159,7 +159,7 @@ class Demo:
             raise StoppedError
 
     def _say(self, what: str) -> None:
-        self.console.print(what, soft_wrap=True)
+        self.console.print(what, soft_wrap=True, highlight=False)
 
 
 def _name(number: int) -> str:

@@ -28,7 +28,7 @@ SHOWINGS: Final[Mapping[str, Showing]] = {
     "dcgan": Showing(
         model={"image_size": 32, "latent_dim": 32, "generator_features": 16, "discriminator_features": 16},
         data=_DIGITS,
-        training={"batch_size": 32, "batches_per_work_unit": 1, "learning_rate_g": 0.002, "learning_rate_d": 0.001},
+        training={"batch_size": 64, "batches_per_work_unit": 1, "learning_rate_g": 0.002, "learning_rate_d": 0.001},
         metric="frechet_distance",
         is_logarithmic=True,
         sentence="one network learns to draw digits, another to tell them from real ones",
