@@ -105,7 +105,9 @@ class Demo:
         )
         attendant = Attendant(gallery=gallery, workers=workers, view=view, seconds=self.seconds, stop=self.stop)
         with attendant:
-            Start(config=config, config_file=file, place=place, console=self.console, view=view, stop=self.stop).run()
+            Start(
+                config=config, config_file=file, place=place, console=Console(quiet=True), view=view, stop=self.stop
+            ).run()
         view.close()
         if attendant.failure is not None:
             raise BarnraiseError(attendant.failure)
@@ -151,6 +153,7 @@ class Demo:
                 "spare_units": 0,
                 **showing.training,
             },
+            "coordinator": {"evaluate_every": 5, "evaluate_samples": 256},
             "worker": {"heartbeat_interval": 1, "work_unit_timeout": 30, "poll_interval": 1},
         }
 

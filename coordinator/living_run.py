@@ -108,17 +108,17 @@ def read_state(conn: Connection, run: RunId, version: Version, vectors: Vectors,
     return TrainingState.resume(weights, optimizer, vectors, step=step)
 
 
-def create_run(conn: Connection, new: runs.NewRun) -> None:
-    """The run and its first version, drawn from its seed."""
+def create_run(conn: Connection, new: runs.NewRun, state: TrainingState | None = None) -> RunId:
+    """The run and its first version: `state` of another run, or drawn from its seed."""
     workload = WORKLOADS.build(new.workload, new.workload_options)
     vectors = Vectors.of(workload)
-    state = TrainingState.start(workload.initial(new.seed), vectors)
+    state = state or TrainingState.start(workload.initial(new.seed), vectors)
     run = runs.create_run(conn, new)
     first = versions.NewVersion(
         number=Version(0),
         parent=None,
         manifest=vectors.manifest.to_json(),
-        optimizer_step=0,
+        optimizer_step=state.step,
         parts=[content for _, content in split(state.weights_blob, PART_BYTES)],
     )
     versions.publish_version(conn, run=run, new=first)
@@ -129,3 +129,4 @@ def create_run(conn: Connection, new: runs.NewRun) -> None:
         kind="optimizer",
         parts=[content for _, content in split(state.optimizer_blob, PART_BYTES)],
     )
+    return run

@@ -17,7 +17,8 @@ from rich.text import Text
 from sqlalchemy import Engine
 
 from contract.errors import BarnraiseError
-from coordinator.duties import merge, reap
+from contract.states import RunState
+from coordinator.duties import evaluate, merge, reap, roll_call
 from coordinator.ledger import watching
 from coordinator.ledger.watching import Snapshot
 from coordinator.live_view import Countdown, Note, Scene, draw
@@ -66,6 +67,8 @@ class Screen:
         self._notes: deque[Note] = deque(maxlen=_NOTES_KEPT)
         self._lines = Lines(console=Console(file=_Taking(self._note), width=1000, color_system=None))
         self._snapshot: Snapshot | None = None
+        # Duties beside the loop report from threads of their own.
+        self._opening = threading.Lock()
         self._is_open = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, name="screen", daemon=True)
@@ -86,14 +89,12 @@ class Screen:
         return self._lines.finished
 
     def report(self, report: object) -> None:
-        if not self._is_open:
-            self._is_open = True
-            self._live.start()
-            self._thread.start()
-        # What the ledger tells is drawn from the ledger.
-        if not isinstance(report, reap.Report) and not (
-            isinstance(report, merge.Report) and report.version is not None
-        ):
+        with self._opening:
+            if not self._is_open:
+                self._is_open = True
+                self._live.start()
+                self._thread.start()
+        if not _is_told_by_the_ledger(report):
             self._lines.report(report)
 
     def _note(self, line: str) -> None:
@@ -122,6 +123,13 @@ class Screen:
             images=self.images,
         )
         return draw(scene, width=self._live.console.width, height=self._live.console.height)
+
+
+def _is_told_by_the_ledger(report: object) -> bool:
+    """What is drawn from the snapshot need not be said again."""
+    if isinstance(report, merge.Report | evaluate.Report):
+        return report.version is not None
+    return isinstance(report, reap.Report | roll_call.Report | RunState)
 
 
 class _Taking(io.StringIO):

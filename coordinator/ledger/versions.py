@@ -11,6 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, text
 
 from contract.database import CHANNEL, binary_cursor
+from contract.errors import LeadershipLost
 from contract.ids import GradientId, RunId, Version
 
 Kind = Literal["weights", "optimizer"]
@@ -18,7 +19,8 @@ Part = bytes | bytearray | memoryview
 
 _ADD_VERSION = text("""
     INSERT INTO ledger.model_versions (run_id, number, parent, sha256, num_bytes, manifest, optimizer_step)
-    VALUES (:run, :number, :parent, :sha256, :num_bytes, CAST(:manifest AS jsonb), :optimizer_step)""")
+    VALUES (:run, :number, :parent, :sha256, :num_bytes, CAST(:manifest AS jsonb), :optimizer_step)
+    ON CONFLICT (run_id, number) DO NOTHING""")
 _ADD_PART = """
     INSERT INTO ledger.model_parts (run_id, version, kind, part, sha256, content)
     VALUES (%b, %b, %t, %b::integer, %b, %b)"""
@@ -31,12 +33,16 @@ _ADD_AGGREGATION = text("""
 _ADD_METRICS = text("""
     INSERT INTO ledger.metrics (run_id, version, name, value) VALUES (:run, :version, :name, :value)
     ON CONFLICT (run_id, version, name) DO UPDATE SET value = excluded.value""")
+_LAST_WITH_METRICS = text("""
+    SELECT max(version) FROM ledger.metrics WHERE run_id = :run AND starts_with(name, :prefix)""")
 _FIND_VERSION = text("""
     SELECT sha256, num_bytes, optimizer_step FROM ledger.model_versions WHERE run_id = :run AND number = :version""")
 _NUM_PARTS = text("""
     SELECT count(*) FROM ledger.model_parts WHERE run_id = :run AND version = :version AND kind = :kind""")
 _READ_PART = """
     SELECT content FROM ledger.model_parts WHERE run_id = %b AND version = %b AND kind = %t AND part = %b::integer"""
+_KEPT = text("""
+    SELECT DISTINCT version FROM ledger.model_parts WHERE run_id = :run AND kind = 'weights' ORDER BY version""")
 _FORGET_PARTS = text("""
     DELETE FROM ledger.model_parts p USING ledger.model_versions m
      WHERE m.run_id = p.run_id AND m.number = p.version AND NOT m.is_keeper AND p.run_id = :run AND p.kind = :kind
@@ -76,7 +82,7 @@ class Aggregation:
 
 def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> None:
     """A version, its weights, and the head that points to it; whoever listens hears of it at the commit."""
-    conn.execute(
+    added = conn.execute(
         _ADD_VERSION,
         {
             "run": run,
@@ -87,7 +93,9 @@ def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> None:
             "manifest": new.manifest,
             "optimizer_step": new.optimizer_step,
         },
-    )
+    ).rowcount
+    if added == 0:
+        raise LeadershipLost(f"version {new.number} was published by another coordinator; this one reads the run again")
     add_parts(conn, run=run, version=new.number, kind="weights", parts=new.parts)
     conn.execute(_SET_HEAD, {"run": run, "version": new.number})
     conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": f"head {run} {new.number}"})
@@ -110,6 +118,12 @@ def record_metrics(conn: Connection, *, run: RunId, version: Version, metrics: M
         conn.execute(_ADD_METRICS, {"run": run, "version": version, "name": name, "value": value})
 
 
+def last_with_metrics(conn: Connection, *, run: RunId, prefix: str) -> Version | None:
+    """The newest version that has a metric whose name begins so."""
+    found: int | None = conn.execute(_LAST_WITH_METRICS, {"run": run, "prefix": prefix}).scalar_one()
+    return None if found is None else Version(found)
+
+
 def find_version(conn: Connection, *, run: RunId, version: Version) -> VersionHead:
     row = conn.execute(_FIND_VERSION, {"run": run, "version": version}).one()
     return VersionHead(sha256=row.sha256, num_bytes=row.num_bytes, optimizer_step=row.optimizer_step)
@@ -122,6 +136,11 @@ def read_parts(conn: Connection, *, run: RunId, version: Version, kind: Kind) ->
             row = cursor.execute(_READ_PART, (run, version, kind, number)).fetchone()
         if row is not None:
             yield row[0]
+
+
+def kept_versions(conn: Connection, *, run: RunId) -> list[Version]:
+    """Those whose weights are still there."""
+    return [Version(number) for number in conn.execute(_KEPT, {"run": run}).scalars()]
 
 
 def forget_parts(conn: Connection, *, run: RunId, kind: Kind, before: Version) -> int:
