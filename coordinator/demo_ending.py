@@ -47,8 +47,10 @@ class Ending:
             f"\n[bold]{self.record.seconds:.0f} seconds: {run.head_version:,} versions of {run.workload}, "
             f"of {run.num_units_merged:,} units and {run.num_samples_merged:,} samples[/]"
         )
-        for name, values in self.record.metrics.items():
-            first, last = _mean(values[:_END_VERSIONS]), _mean(values[-_END_VERSIONS:])
+        for name, values in sorted(self.record.metrics.items(), key=_losses_first):
+            # What is measured on held-out data is no batch's mood.
+            span = 1 if name.startswith(_HELD_OUT) else _END_VERSIONS
+            first, last = _mean(values[:span]), _mean(values[-span:])
             self._say(f"  {name:<26} {first:10.4g}  ->  {last:.4g}")
         self._say("")
         for file, what in self._pictures():
@@ -91,8 +93,8 @@ class Ending:
                 )
             )
         if len(metrics.get(measured, ())) > 1:
-            line = dataclasses.replace(self._line(measured, smoothed=False), name=self.showing.metric.replace("_", " "))
-            panels.append(Panel(title="on data it never saw", lines=[line], is_logarithmic=self.showing.is_logarithmic))
+            line = dataclasses.replace(self._line(measured, smoothed=False), name="on data it never saw")
+            panels.append(Panel(title=self.showing.means, lines=[line], is_logarithmic=self.showing.is_logarithmic))
         return panels
 
     def _line(self, name: str, *, smoothed: bool) -> Line:
@@ -109,6 +111,10 @@ class Ending:
 
 
 _OPINIONS: Final = {"d_x": "real images", "d_g_z": "drawn images"}
+
+
+def _losses_first(metric: tuple[str, object]) -> tuple[bool, str]:
+    return not metric[0].startswith("loss"), metric[0]
 
 
 def _mean(values: Sequence[tuple[Version, float]]) -> float:

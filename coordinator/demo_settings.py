@@ -11,12 +11,13 @@ from contract.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Showing:
-    """`metric` is the one measured on held-out data that is drawn as a curve."""
+    """`metric` is the one measured on held-out data that is drawn as a curve; `means` says it in words."""
 
     model: Mapping[str, Any]
     data: Mapping[str, Any]
     training: Mapping[str, Any]
     metric: str
+    means: str
     is_logarithmic: bool = False
     sentence: str
 
@@ -30,6 +31,7 @@ SHOWINGS: Final[Mapping[str, Showing]] = {
         data=_DIGITS,
         training={"batch_size": 64, "batches_per_work_unit": 1, "learning_rate_g": 0.002, "learning_rate_d": 0.001},
         metric="frechet_distance",
+        means="distance from real images (Fréchet; lower is better)",
         is_logarithmic=True,
         sentence="one network learns to draw digits, another to tell them from real ones",
     ),
@@ -38,6 +40,7 @@ SHOWINGS: Final[Mapping[str, Showing]] = {
         data=_DIGITS,
         training={"batch_size": 64},
         metric="accuracy",
+        means="share of digits read right",
         sentence="a small network learns to read digits",
     ),
     "cnn": Showing(
@@ -45,6 +48,7 @@ SHOWINGS: Final[Mapping[str, Showing]] = {
         data=_DIGITS,
         training={"batch_size": 32},
         metric="accuracy",
+        means="share of digits read right",
         sentence="a convolutional network learns to read digits",
     ),
     "tiny_lstm": Showing(
@@ -52,6 +56,7 @@ SHOWINGS: Final[Mapping[str, Showing]] = {
         data=_PROSE,
         training={"batch_size": 16},
         metric="perplexity",
+        means="letters it wavers between (perplexity; lower is better)",
         is_logarithmic=True,
         sentence="a recurrent network learns to write Python, letter by letter",
     ),
@@ -60,6 +65,7 @@ SHOWINGS: Final[Mapping[str, Showing]] = {
         data=_PROSE,
         training={"batch_size": 16},
         metric="perplexity",
+        means="letters it wavers between (perplexity; lower is better)",
         is_logarithmic=True,
         sentence="a small transformer learns to write Python, letter by letter",
     ),

@@ -87,6 +87,7 @@ def save_curves(panels: Sequence[Panel], file: Path, *, title: str) -> None:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.ticker import FormatStrFormatter
     except ImportError as error:
         raise MissingExtra("the curves are not drawn without matplotlib", extra="plots") from error
     # Without pyplot: nothing global is left behind, and no window system is asked for.
@@ -104,6 +105,9 @@ def save_curves(panels: Sequence[Panel], file: Path, *, title: str) -> None:
             spine.set_color(_FAINT)
         if panel.is_logarithmic:
             axes.set_yscale("log")
+            # 2 and 20, not 2 x 10^0 and 2 x 10^1.
+            axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+            axes.yaxis.set_minor_formatter(FormatStrFormatter("%g"))
         for line, colour in zip(panel.lines, _COLOURS * len(panel.lines), strict=False):
             if line.smoothed:
                 axes.plot(line.xs, line.ys, color=colour, alpha=0.22, linewidth=0.8)
