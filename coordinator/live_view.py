@@ -20,6 +20,7 @@ from coordinator.ledger.watching import Curve, Event, RunNow, Snapshot, WorkerNo
 from coordinator.sparklines import Pixels, sparkline, thumbnails
 
 _HEAD_LINES: Final = 5
+_HELD_OUT: Final = "held_out/"
 _THUMBNAIL_SIDE: Final = 16
 _WIDEST_CURVES: Final = 64
 _COLOURS: Final = ("cyan", "magenta", "green", "yellow", "blue", "red")
@@ -57,7 +58,7 @@ def draw(scene: Scene, *, width: int, height: int) -> RenderableType:
     snapshot = scene.snapshot
     left = height - _HEAD_LINES
     # Curves and pictures grow with the screen, and leave the workers and the events a place.
-    middle = min(max(len(snapshot.curves), 4) + 2, left - 8)
+    middle = min(max(len(_chosen(snapshot.curves)), 4) + 2, left - 8)
     if scene.images is not None:
         middle = max(middle, min(2 + _THUMBNAIL_SIDE // 2 * ((left - 10) // (_THUMBNAIL_SIDE // 2)), left // 2 + 2))
     workers = min(max(1, len(snapshot.workers)) + 3, max(4, left - middle - 3))
@@ -116,7 +117,7 @@ def _round(run: RunNow, workers: Sequence[WorkerNow]) -> Text:
 
 
 def _middle(scene: Scene, width: int, height: int) -> RenderableType:
-    curves = sorted(scene.snapshot.curves, key=lambda curve: not curve.name.startswith("loss"))
+    curves = _chosen(scene.snapshot.curves)
     if scene.images is None:
         return _curves(curves, width, height)
     columns = max(1, (width - 40) // (_THUMBNAIL_SIDE + 1))
@@ -128,6 +129,17 @@ def _middle(scene: Scene, width: int, height: int) -> RenderableType:
         Layout(_panel(pictures, "what it draws by now"), size=for_images),
     )
     return layout
+
+
+def _chosen(curves: Sequence[Curve]) -> list[Curve]:
+    """Losses first; of what is also measured on held-out data, the training's own, which comes with every version."""
+    trained = {curve.name for curve in curves if not curve.name.startswith(_HELD_OUT)}
+    chosen = [curve for curve in curves if curve.name in trained]
+    for curve in curves:
+        name = curve.name.removeprefix(_HELD_OUT)
+        if curve.name not in trained and name not in trained:
+            chosen.append(dataclasses.replace(curve, name=name))
+    return sorted(chosen, key=lambda curve: not curve.name.startswith("loss"))
 
 
 def _curves(curves: Sequence[Curve], width: int, height: int) -> RenderableType:
@@ -146,7 +158,7 @@ def _curves(curves: Sequence[Curve], width: int, height: int) -> RenderableType:
         colour = _COLOURS[place % len(_COLOURS)]
         spark = "\n".join(sparkline(curve.values, width=spark_width, height=lines - between))
         table.add_row(curve.name, Text(spark, colour), Text(f"{curve.values[-1]:.4g}", "bold"))
-    return _panel(table, "losses")
+    return _panel(table, "losses and measures")
 
 
 def _workers(workers: Sequence[WorkerNow], rows: int) -> RenderableType:

@@ -11,12 +11,11 @@ from sqlalchemy import Connection, Row, text
 from contract.errors import NotFound
 from contract.ids import RunId, Version, WorkerId
 from contract.states import RunState
+from coordinator.tables import NOTABLE_EVENT
 
 # A curve is read in so many averages: more points than any terminal has columns for it, however long the run.
 _POINTS: Final = 120
 _RECENT_SECONDS: Final = 20.0
-# A run that is still is not searched to its beginning for something to tell.
-_EVENTS_LOOKED_AT: Final = 2000
 _MOST_WORKERS: Final = 200
 
 _RUN = text("""
@@ -61,19 +60,12 @@ _WORKERS = text("""
        AND (w.left_at > now() - make_interval(secs => :recent)
             OR (w.left_at IS NULL AND h.at > now() - interval '10 minutes'))
      ORDER BY (w.left_at IS NULL) DESC, w.id LIMIT :most""")
-# What somebody would want to hear of. That units come and go is seen elsewhere.
-_EVENTS = text("""
+_EVENTS = text(f"""
     SELECT e.at, e.subject, e.subject_id, e.new_state, e.reason, coalesce(v.display_name, v.name) AS person
-      FROM (SELECT * FROM ledger.events ORDER BY id DESC LIMIT :looked_at) e
+      FROM (SELECT * FROM ledger.events WHERE run_id = :run AND ({NOTABLE_EVENT}) ORDER BY id DESC LIMIT :most) e
       LEFT JOIN ledger.workers w ON w.id = e.worker_id
       LEFT JOIN ledger.volunteers v ON v.id = w.volunteer_id
-     WHERE e.run_id = :run
-       AND (e.subject IN ('run', 'worker')
-            OR (e.subject = 'unit' AND (e.new_state = 'failed' OR (e.new_state = 'open' AND e.old_state = 'leased')))
-            OR (e.subject = 'gradient' AND e.new_state = 'rejected'))
-     ORDER BY e.id DESC LIMIT :most""")
-
-
+     ORDER BY e.id DESC""")  # noqa: S608  a constant of ours
 _METRICS = text("""
     SELECT name, version, value FROM ledger.metrics
      WHERE run_id = :run AND value NOT IN ('NaN', 'Infinity', '-Infinity') ORDER BY name, version""")
@@ -187,7 +179,7 @@ def look_at(conn: Connection, *, run: str, num_events: int = 30) -> Snapshot:
                 person=row.person,
                 reason=row.reason,
             )
-            for row in conn.execute(_EVENTS, {"run": found.id, "looked_at": _EVENTS_LOOKED_AT, "most": num_events})
+            for row in conn.execute(_EVENTS, {"run": found.id, "most": num_events})
         ),
     )
 
