@@ -110,9 +110,8 @@ def _round(run: RunNow, workers: Sequence[WorkerNow]) -> Text:
     line = Text("next version ")
     if run.num_wanted <= 12:
         line.append("●" * landed, "green").append("○" * (run.num_wanted - landed), "dim").append("  ")
-    line.append(f"{landed} of {run.num_wanted} gradients landed", "")
+    line.append(f"{landed} of {run.num_wanted} gradients")
     line.append(f"   {run.num_units_merged:,} units merged   {speed:,.0f} samples/s")
-    line.truncate(10_000)
     return line
 
 
@@ -150,7 +149,7 @@ def _curves(curves: Sequence[Curve], width: int, height: int) -> RenderableType:
     between = int(lines > 2)
     name_width = min(24, max(len(curve.name) for curve in curves))
     spark_width = max(8, min(_WIDEST_CURVES, width - name_width - 14))
-    table = Table.grid(padding=(0, 1, between, 0))
+    table = Table.grid(padding=(0, 1, between, 0), collapse_padding=False)
     table.add_column(width=name_width, no_wrap=True, overflow="ellipsis", vertical="bottom")
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True, vertical="bottom")

@@ -178,3 +178,15 @@ def test_plain_means_lines_on_a_terminal_too(classroom: Classroom) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "xterm"})
     with shown(console, classroom.owner, run="class", address="here", plain=True) as view:
         assert isinstance(view, Lines)
+
+
+def test_what_is_worth_telling_is_found_under_any_amount_of_churn(classroom: Classroom) -> None:
+    join(classroom.invite("alice"))
+    with classroom.owner.begin() as conn:
+        conn.execute(
+            text("""
+                INSERT INTO ledger.events (run_id, subject, subject_id, old_state, new_state)
+                SELECT :run, 'unit', n, 'leased', 'submitted' FROM generate_series(1, 20000) n"""),
+            {"run": classroom.run},
+        )
+    assert [event.new_state for event in look(classroom).events] == ["joined", "running"]

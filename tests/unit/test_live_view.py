@@ -68,6 +68,12 @@ def test_it_fills_the_screen_and_no_more(width: int, height: int, images: Pixels
     assert sum(line.count("╮") for line in lines) == sum(line.count("╯") for line in lines)
 
 
+def test_the_narrowest_screen_shows_large_numbers_whole() -> None:
+    now = run(num_units_merged=1_234_567)
+    text = "\n".join(shown(Scene(snapshot=snapshot(now=now, workers=(worker("ada"),)), address="here")))
+    assert "1,234,567 units merged   321 samples/s" in text
+
+
 @SIZES
 def test_three_workers_are_seen_on_any_screen(width: int, height: int) -> None:
     workers = (worker("ada"), worker("grace"), worker("alan"))
@@ -79,7 +85,7 @@ def test_the_head_tells_where_the_run_stands() -> None:
     text = "\n".join(shown(Scene(snapshot=snapshot(), address="10.0.0.1 port 5432"), width=120))
     assert "class: dcgan, sync  running" in text
     assert "version 1,234, epoch 2 of 4, 38%, 4 min to go" in text
-    assert "●●○  2 of 3 gradients landed" in text
+    assert "next version ●●○  2 of 3 gradients   77 units merged   0 samples/s" in text
     assert "volunteers connect to 10.0.0.1 port 5432" in text
 
 
