@@ -19,6 +19,8 @@ Pixels = NDArray[numpy.uint8]
 _PAPER: Final = "#111318"
 _INK: Final = "#e1e4e8"
 _FAINT: Final = "#8c929c"
+# A GIF of noise does not compress: more images would take megabytes.
+_ANIMATED_SIDE: Final = 4
 _COLOURS: Final = ("#4cc9f0", "#f72585", "#80ed99", "#ffd166", "#b388ff", "#ff9e64")
 
 
@@ -70,15 +72,15 @@ def save_samples_through_time(stages: Sequence[Stage], file: Path) -> None:
 
 
 def save_growth(stages: Sequence[Stage], file: Path, *, milliseconds: int = 250) -> None:
-    """The stages one after another, as an animation that stays on the last one for a while."""
-    side = math.ceil(math.sqrt(max(len(stage.images) for stage in stages)))
+    """The first images of the stages one after another, as an animation that stays on the last one for a while."""
+    side = min(_ANIMATED_SIDE, math.isqrt(max(len(stage.images) for stage in stages)))
     frames = []
     for stage in stages:
         block = _block(stage.images, side)
         frame = Image.new("RGB", (block.width + 24, block.height + 58), _PAPER)
         _write(frame, stage.title, 12, 14)
         frame.paste(block, (12, 46))
-        frames.append(frame.convert("P", palette=Image.Palette.ADAPTIVE, colors=64))
+        frames.append(frame.convert("P", palette=Image.Palette.ADAPTIVE, colors=32))
     durations = [milliseconds] * (len(frames) - 1) + [8 * milliseconds]
     frames[0].save(file, save_all=True, append_images=frames[1:], duration=durations, loop=0, optimize=True)
 
