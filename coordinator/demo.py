@@ -154,7 +154,8 @@ class Demo:
                 **showing.training,
             },
             "coordinator": {"evaluate_every": 5, "evaluate_samples": 256},
-            "worker": {"heartbeat_interval": 1, "work_unit_timeout": 30, "poll_interval": 1},
+            # For a model this small a graphics card is the long way round.
+            "worker": {"device": "cpu", "heartbeat_interval": 1, "work_unit_timeout": 30, "poll_interval": 1},
         }
 
     def _require_time(self) -> None:

@@ -71,15 +71,14 @@ class LocalWorkers:
 
     def _started(self, invitation: Invitation) -> _Worker:
         log = self._folder / f"{invitation.name}.log"
-        # One thread each: together they must not outnumber the processors.
         environment = {
             **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "MKL_NUM_THREADS": "1",
             "BARNRAISE_HOME": str(self._folder / "home"),
             "PYTHONPATH": os.pathsep.join(filter(None, [_where_we_are(), os.environ.get("PYTHONPATH")])),
         }
-        command = [sys.executable, "-m", "worker", "join", "--config", str(invitation.file.resolve())]
+        # One thread each: together they must not outnumber the processors.
+        command = [sys.executable, "-m", "worker", "join", "--plain", "--threads", "1"]
+        command += ["--config", str(invitation.file.resolve())]
         with log.open("wb") as stream:
             process = subprocess.Popen(
                 command, cwd=self._folder, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import io
 import threading
@@ -94,6 +95,9 @@ class Screen:
                 self._is_open = True
                 self._live.start()
                 self._thread.start()
+        if isinstance(report, merge.Report):
+            # Versions and refusals are drawn from the ledger; who was late is not.
+            report = dataclasses.replace(report, version=None, refused=())
         if not _is_told_by_the_ledger(report):
             self._lines.report(report)
 
@@ -127,7 +131,7 @@ class Screen:
 
 def _is_told_by_the_ledger(report: object) -> bool:
     """What is drawn from the snapshot need not be said again."""
-    if isinstance(report, merge.Report | evaluate.Report):
+    if isinstance(report, evaluate.Report):
         return report.version is not None
     return isinstance(report, reap.Report | roll_call.Report | RunState)
 

@@ -18,6 +18,7 @@ from coordinator.duties.merge import Merge
 from coordinator.duties.plan import Plan
 from coordinator.duties.prune import Prune
 from coordinator.duties.reap import Reap
+from coordinator.duties.resize import Resize
 from coordinator.greeting import Greeting, address_of
 from coordinator.housekeeping import Housekeeping
 from coordinator.leadership import Leadership
@@ -114,7 +115,9 @@ class Start:
         limit_waits(engine)
         lines = self.view
         plan = Plan(engine=engine, living=living, spare_units=config.training.spare_units)
-        merge = Merge(engine=engine, living=living, leadership=leadership)
+        merge = Merge(
+            engine=engine, living=living, leadership=leadership, deadline_seconds=config.training.round_deadline
+        )
         finish = Finish(engine=engine, living=living)
         resting = threading.Event()
         housekeeping = Housekeeping(
@@ -126,6 +129,7 @@ class Start:
             leadership=leadership,
             turns=[
                 Turn(duty=merge, every_seconds=0.5, on_hint=True, rests=True),
+                Turn(duty=Resize(engine=engine, living=living), every_seconds=0.5, on_hint=True, rests=True),
                 Turn(duty=plan, every_seconds=0.5, on_hint=True, rests=True),
                 Turn(duty=Reap(engine=engine, run=living.run), every_seconds=1.0),
                 Turn(

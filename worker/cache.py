@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from contract.errors import BlobError
 from worker.ledger import VersionRecord
 
 _PARTIAL = ".partial"
+_DRAFTS_LIVE_SECONDS = 3600
 
 
 class VersionCache:
@@ -57,3 +59,6 @@ class VersionCache:
     def _oldest(self) -> Iterator[Path]:
         kept = sorted(self._folder.glob("*.bin"), key=lambda path: path.stat().st_mtime, reverse=True)
         yield from kept[self._keep :]
+        # What a process that was killed left half written.
+        long_ago = time.time() - _DRAFTS_LIVE_SECONDS
+        yield from (draft for draft in self._folder.glob(f"*{_PARTIAL}*") if draft.stat().st_mtime < long_ago)

@@ -66,10 +66,13 @@ FILES = [
     "functions/submit_v1.sql",
     "functions/release_v1.sql",
     "functions/leave_v1.sql",
+    "views/epochs_v1.sql",
     "views/progress_v1.sql",
     "views/workers_v1.sql",
     "views/units_v1.sql",
     "views/gradients_v1.sql",
+    "views/merges_v1.sql",
+    "views/run_definitions_v1.sql",
     "views/events_v1.sql",
     "views/schema_revision_v1.sql",
 ]
