@@ -28,7 +28,7 @@ from coordinator.loop import Loop, Turn
 from coordinator.migrating import migrate_place
 from coordinator.new_run import differences, new_run
 from coordinator.place import Place
-from coordinator.reporting import Lines
+from coordinator.screen import View
 from coordinator.waits import limit_waits
 
 _LOOKS_EVERY_SECONDS = 1.0
@@ -45,6 +45,7 @@ class Start:
     config_file: Path | None
     place: Place
     console: Console
+    view: View
     stop: threading.Event
     epochs: int | None = None
     options: str = ""
@@ -112,7 +113,7 @@ class Start:
         self._greet()
         engine, config = self.place.engine, self.config
         limit_waits(engine)
-        lines = Lines(console=self.console)
+        lines = self.view
         plan = Plan(engine=engine, living=living, spare_units=config.training.spare_units)
         merge = Merge(
             engine=engine, living=living, leadership=leadership, deadline_seconds=config.training.round_deadline
@@ -151,6 +152,7 @@ class Start:
         ).run()  # fmt: skip
         if lines.finished and evaluate is not None:
             lines.report(evaluate.finish())
+        lines.close()
 
     def _open(self, leadership: Leadership) -> LivingRun | None:
         """The run as its leader finds it, set going; None where it ended before this coordinator's turn came."""
