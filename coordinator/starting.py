@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from sqlalchemy import Connection
 
@@ -40,6 +41,8 @@ class Start:
     stop: threading.Event
 
     def run(self) -> None:
+        # A step is short: a second thread gains nothing, and takes its processor from a worker beside us.
+        torch.set_num_threads(1)
         migrate_place(self.place)
         engine, config = self.place.engine, self.config
         with engine.begin() as conn:
