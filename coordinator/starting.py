@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from sqlalchemy import Connection
 
-from contract.config import Config, Section, resolve_path
+from contract.config import Config
 from contract.database import Notifications
-from contract.errors import ConfigError
-from contract.sources import SOURCES
 from contract.states import RunState
-from contract.workloads import WORKLOADS, options_from, require_fit
 from coordinator.duties.finish import Finish
 from coordinator.duties.merge import Merge
 from coordinator.duties.plan import Plan
@@ -28,6 +24,7 @@ from coordinator.ledger import runs
 from coordinator.living_run import create_run, open_run
 from coordinator.loop import Loop, Turn
 from coordinator.migrating import migrate_place
+from coordinator.new_run import new_run
 from coordinator.place import Place
 from coordinator.reporting import Lines
 
@@ -94,63 +91,6 @@ class Start:
     def _find_or_create(self, conn: Connection) -> runs.RunRecord:
         found = runs.find_run(conn, name=self.config.run.name)
         if found is None:
-            create_run(conn, self._new_run())
+            create_run(conn, new_run(self.config, config_file=self.config_file))
             found = runs.read_run(conn, name=self.config.run.name)
         return found
-
-    def _new_run(self) -> runs.NewRun:
-        config, training = self.config, self.config.training
-        options = options_from(config.model)
-        workload = WORKLOADS.build(config.model.name, options)
-        source = SOURCES.build(config.data.name, config.data.options)
-        path = resolve_path(config.data.path, config_file=self.config_file) if config.data.path else None
-        dataset = source.open(
-            path=path, split="train", num_samples=config.data.num_samples, seed=config.run.seed, **workload.view
-        )
-        require_fit(workload, dataset)
-        if training.num_workunits_per_update == "auto":
-            raise ConfigError(["training.num_workunits_per_update: auto is not understood yet; give a number"])
-        return runs.NewRun(
-            name=config.run.name,
-            mode=training.mode,
-            workload=workload.name,
-            workload_options=options,
-            data={
-                "name": source.name,
-                "options": dict(config.data.options),
-                "num_samples": dataset.num_samples,
-                "fingerprint": dataset.fingerprint,
-            },
-            training={
-                "workload_version": workload.version,
-                "batch_size": training.batch_size,
-                "batches_per_work_unit": training.batches_per_work_unit,
-                "num_workunits_per_update": training.num_workunits_per_update,
-                "num_epochs": training.num_epochs,
-                "gradient_clip_norm": training.gradient_clip_norm,
-                "rule": config.aggregation.rule,
-                "rule_options": dict(config.aggregation.options),
-                "codec": config.compression.codec,
-                "codec_options": dict(config.compression.options),
-                "hyperparameters": _changed(training, _HYPERPARAMETERS),
-            },
-            seed=config.run.seed,
-            num_gradients_per_update=training.num_workunits_per_update,
-            lease_seconds=config.worker.work_unit_timeout,
-            heartbeat_seconds=int(config.worker.heartbeat_interval),
-            max_lease_seconds=max(3600, 4 * config.worker.work_unit_timeout),
-            max_retries=config.worker.max_retries,
-            max_leases_per_worker=config.coordinator.max_units_per_worker,
-            max_part_bytes=config.coordinator.max_part_megabytes << 20,
-            max_gradient_bytes=config.coordinator.max_gradient_megabytes << 20,
-        )
-
-
-_HYPERPARAMETERS = ("learning_rate_g", "learning_rate_d", "beta1", "beta2")
-
-
-def _changed(section: Section, names: Iterable[str]) -> dict[str, object]:
-    """What somebody set to something else than the default, which is a GAN's; each workload has defaults of its own."""
-    fields = type(section).model_fields
-    values = {name: getattr(section, name) for name in names}
-    return {name: value for name, value in values.items() if value != fields[name].default}

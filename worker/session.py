@@ -13,7 +13,7 @@ import torch
 from sqlalchemy import Engine
 
 from contract.compressors import CODECS
-from contract.config import Config
+from contract.config import Config, export_token
 from contract.database import make_engine, user_directory
 from contract.errors import BarnraiseError, DataError, RunNotOpen, UpgradeRequired
 from contract.sources import SOURCES
@@ -161,6 +161,7 @@ class Session:
                 f"the run computes {workload.name} version {joined.training['workload_version']}, this Barnraise has "
                 f"version {workload.version}; upgrade with `pip install --upgrade barnraise`"
             )
+        export_token(self.config)
         source = SOURCES.build(joined.data["name"], joined.data["options"])
         path = self.config.data.path
         dataset = source.open(

@@ -4,6 +4,7 @@ Imports pydantic and yaml (about a tenth of a second, no torch, no database driv
 its body, so that `--help` need not wait.
 """
 
+from contract.config.environment import export_token
 from contract.config.fields import Section
 from contract.config.ledger_sections import Coordinator, Database, HuggingFace, SslMode, Worker
 from contract.config.loading import find_config_file, load_config, parse_config, resolve_path
@@ -40,6 +41,7 @@ __all__ = [
     "Worker",
     "HuggingFace",
     "Coordinator",
+    "export_token",
     "find_config_file",
     "load_config",
     "parse_config",

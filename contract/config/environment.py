@@ -1,17 +1,22 @@
-"""`${NAME}` inside values, and the variables that fill a secret which the file leaves unset."""
+"""`${NAME}` inside values, variables that fill a secret which the file leaves unset, and one that a library reads."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING, Final
 
 from contract.config.problems import BAD_PLACEHOLDER, MISSING_VARIABLE, KeyPath
 
+if TYPE_CHECKING:
+    from contract.config.models import Config
+
+_HUB_VARIABLE: Final = "HF_TOKEN"
 FILLED_FROM_ENVIRONMENT: Final[Mapping[KeyPath, str]] = {
     ("database", "password"): "DB_PASSWORD",
-    ("huggingface", "token"): "HF_TOKEN",
+    ("huggingface", "token"): _HUB_VARIABLE,
 }
 
 _PLACEHOLDER: Final = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)\})?")
@@ -49,3 +54,10 @@ def substitute(text: str, environ: Mapping[str, str]) -> Substituted:
 def escape(text: str) -> str:
     """The inverse of `substitute` for text that shall be taken as it is."""
     return text.replace("${", "$${")
+
+
+def export_token(config: Config, environ: MutableMapping[str, str] | None = None) -> None:
+    """For the Hub's client, which knows no other way that reaches all of it. A token in the file wins."""
+    token = config.huggingface.token
+    if token is not None:
+        (os.environ if environ is None else environ)[_HUB_VARIABLE] = token.get_secret_value()

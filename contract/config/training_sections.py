@@ -78,10 +78,17 @@ class Training(Section):
         default=600, description="Seconds after which a round closes with the gradients it has."
     )
     num_epochs: Count = Field(default=50, description="Epochs (passes over the data) to train.")
-    learning_rate_g: Positive = Field(default=0.0002, description="Step size of the generator, or of the only model.")
+    # These four defaults are a GAN's; left at them, every other workload is trained with its own.
+    learning_rate_g: Positive = Field(
+        default=0.0002, description="Step size of the generator, or of the only model; at the default the model's own."
+    )
     learning_rate_d: Positive = Field(default=0.0002, description="Step size of the discriminator.")
-    beta1: ShareBelowOne = Field(default=0.5, description="Share of Adam's running mean kept at each step.")
-    beta2: ShareBelowOne = Field(default=0.999, description="Share of Adam's running variance kept at each step.")
+    beta1: ShareBelowOne = Field(
+        default=0.5, description="Share of Adam's running mean kept at each step; at the default the model's own."
+    )
+    beta2: ShareBelowOne = Field(
+        default=0.999, description="Share of Adam's running variance kept at each step; at the default the model's own."
+    )
     gradient_clip_norm: Positive | None = Field(
         default=None, description="Largest Euclidean norm of a gradient, longer ones are shortened; unset clips none."
     )

@@ -1,0 +1,51 @@
+"""What several commands share: their options, the configuration, the ledger, and how Ctrl-C ends them."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from contract.config import Config
+    from coordinator.place import Place
+
+config_option = click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), help="Configuration file. [default: config.yaml]"
+)
+overrides_option = click.option(
+    "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Overrides a key of the configuration."
+)
+
+
+def load(config_file: Path | None, overrides: tuple[str, ...]) -> Config:
+    from contract.config import load_config
+
+    return load_config(config_file, overrides=overrides)
+
+
+def ledger(config: Config, config_file: Path | None) -> Place:
+    """The place, and a refusal when ledger and code do not belong together."""
+    from contract.database import check_schema
+    from coordinator.place import open_place
+
+    place = open_place(config, config_file)
+    with place.engine.connect() as conn:
+        check_schema(conn)
+    return place
+
+
+def stop_on_interrupt(stop: threading.Event) -> None:
+    """The first Ctrl-C lets the turn under way end; the second does not wait."""
+
+    def interrupted(_signal: int, _frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        click.echo("stopping after this turn; Ctrl-C once more stops at once", err=True)
+        stop.set()
+
+    signal.signal(signal.SIGINT, interrupted)
+    signal.signal(signal.SIGTERM, interrupted)

@@ -1,0 +1,91 @@
+"""What a configuration describes: a workload, its data, and the run that would be made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from contract.config import Config, Section, export_token, find_config_file, resolve_path
+from contract.errors import ConfigError
+from contract.sources import SOURCES
+from contract.sources.base import Dataset, Split
+from contract.workloads import WORKLOADS, options_from, require_fit
+from contract.workloads.base import Workload
+from coordinator.ledger.runs import NewRun
+
+_HYPERPARAMETERS = ("learning_rate_g", "learning_rate_d", "beta1", "beta2")
+
+
+def open_workload(config: Config) -> Workload:
+    return WORKLOADS.build(config.model.name, options_from(config.model))
+
+
+def open_dataset(
+    config: Config,
+    workload: Workload,
+    *,
+    config_file: Path | None,
+    split: Split = "train",
+    num_samples: int | None = None,
+) -> Dataset:
+    """As the workload wants to see it; refused where the two do not fit."""
+    export_token(config)
+    source = SOURCES.build(config.data.name, config.data.options)
+    file = find_config_file(config_file)
+    path = resolve_path(config.data.path, config_file=file) if config.data.path else None
+    dataset = source.open(path=path, split=split, num_samples=num_samples, seed=config.run.seed, **workload.view)
+    require_fit(workload, dataset)
+    return dataset
+
+
+def new_run(config: Config, *, config_file: Path | None) -> NewRun:
+    workload = open_workload(config)
+    dataset = open_dataset(config, workload, config_file=config_file, num_samples=config.data.num_samples)
+    return run_of(config, workload, dataset)
+
+
+def run_of(config: Config, workload: Workload, dataset: Dataset) -> NewRun:
+    training = config.training
+    if training.num_workunits_per_update == "auto":
+        raise ConfigError(["training.num_workunits_per_update: auto is not understood yet; give a number"])
+    return NewRun(
+        name=config.run.name,
+        mode=training.mode,
+        workload=workload.name,
+        workload_options=options_from(config.model),
+        data={
+            "name": config.data.name,
+            "options": dict(config.data.options),
+            "num_samples": dataset.num_samples,
+            "fingerprint": dataset.fingerprint,
+        },
+        training={
+            "workload_version": workload.version,
+            "batch_size": training.batch_size,
+            "batches_per_work_unit": training.batches_per_work_unit,
+            "num_workunits_per_update": training.num_workunits_per_update,
+            "num_epochs": training.num_epochs,
+            "gradient_clip_norm": training.gradient_clip_norm,
+            "rule": config.aggregation.rule,
+            "rule_options": dict(config.aggregation.options),
+            "codec": config.compression.codec,
+            "codec_options": dict(config.compression.options),
+            "hyperparameters": _changed(training, _HYPERPARAMETERS),
+        },
+        seed=config.run.seed,
+        num_gradients_per_update=training.num_workunits_per_update,
+        lease_seconds=config.worker.work_unit_timeout,
+        heartbeat_seconds=int(config.worker.heartbeat_interval),
+        max_lease_seconds=max(3600, 4 * config.worker.work_unit_timeout),
+        max_retries=config.worker.max_retries,
+        max_leases_per_worker=config.coordinator.max_units_per_worker,
+        max_part_bytes=config.coordinator.max_part_megabytes << 20,
+        max_gradient_bytes=config.coordinator.max_gradient_megabytes << 20,
+    )
+
+
+def _changed(section: Section, names: Iterable[str]) -> dict[str, object]:
+    """What somebody set to something else than the default, which is a GAN's; each workload has defaults of its own."""
+    fields = type(section).model_fields
+    values = {name: getattr(section, name) for name in names}
+    return {name: value for name, value in values.items() if value != fields[name].default}
