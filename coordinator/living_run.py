@@ -17,6 +17,7 @@ from coordinator.cutting import Cutting
 from coordinator.ledger import runs, units, versions
 from coordinator.ledger.versions import Part
 from coordinator.planning import Pool
+from coordinator.replay import Mathematics, recover
 from coordinator.step import TrainingState
 from coordinator.vectors import Vectors
 
@@ -39,6 +40,9 @@ class LivingRun:
     head: Version
     state: TrainingState
     pool: Pool
+    # The version whose optimizer state the ledger has; the gradients merged since are kept, and these are their bytes.
+    remembered: Version
+    unremembered_bytes: int = 0
     is_stale: bool = False
 
     def mark_stale(self) -> None:
@@ -47,6 +51,7 @@ class LivingRun:
     def read_again(self, conn: Connection) -> None:
         fresh = open_run(conn, name=self.name)
         self.head, self.state, self.pool, self.is_stale = fresh.head, fresh.state, fresh.pool, False
+        self.remembered, self.unremembered_bytes = fresh.remembered, fresh.unremembered_bytes
 
     @property
     def num_gradients(self) -> int:
@@ -71,7 +76,10 @@ def open_run(conn: Connection, *, name: str) -> LivingRun:
     workload = WORKLOADS.build(record.workload, record.workload_options)
     vectors = Vectors.of(workload)
     training = record.training
-    head = versions.find_version(conn, run=record.run, version=record.head_version)
+    hyperparameters = workload.hyperparameters.with_settings(training["hyperparameters"])
+    rule = AGGREGATORS.build(training["rule"], training["rule_options"])
+    how = Mathematics(training=training, vectors=vectors, hyperparameters=hyperparameters, rule=rule)
+    recovered = recover(conn, run=record.run, version=record.head_version, how=how)
     cutting = Cutting(
         run_seed=record.seed,
         num_samples=record.data["num_samples"],
@@ -84,10 +92,12 @@ def open_run(conn: Connection, *, name: str) -> LivingRun:
         training=training,
         workload=workload,
         vectors=vectors,
-        hyperparameters=workload.hyperparameters.with_settings(training["hyperparameters"]),
-        rule=AGGREGATORS.build(training["rule"], training["rule_options"]),
+        hyperparameters=hyperparameters,
+        rule=rule,
         head=record.head_version,
-        state=read_state(conn, record.run, record.head_version, vectors, step=head.optimizer_step),
+        state=recovered.state,
+        remembered=recovered.remembered,
+        unremembered_bytes=recovered.replayed_bytes,
         cutting=cutting,
         pool=Pool(
             num_units=cutting.units_per_epoch * training["num_epochs"],
@@ -97,15 +107,6 @@ def open_run(conn: Connection, *, name: str) -> LivingRun:
             ],
         ),
     )
-
-
-def read_state(conn: Connection, run: RunId, version: Version, vectors: Vectors, *, step: int) -> TrainingState:
-    weights, optimizer = bytearray(), bytearray()
-    for part in versions.read_parts(conn, run=run, version=version, kind="weights"):
-        weights += part
-    for part in versions.read_parts(conn, run=run, version=version, kind="optimizer"):
-        optimizer += part
-    return TrainingState.resume(weights, optimizer, vectors, step=step)
 
 
 def create_run(conn: Connection, new: runs.NewRun) -> None:

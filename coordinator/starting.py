@@ -19,6 +19,7 @@ from coordinator.duties.plan import Plan
 from coordinator.duties.police import Police
 from coordinator.duties.prune import Prune
 from coordinator.duties.reap import Reap
+from coordinator.duties.remember import Remember
 from coordinator.leadership import Leadership
 from coordinator.ledger import runs
 from coordinator.living_run import create_run, open_run
@@ -63,6 +64,7 @@ class Start:
             turns=[
                 Turn(duty=Merge(engine=engine, living=living, leadership=leadership), every_seconds=0.5, on_hint=True),
                 Turn(duty=plan, every_seconds=0.5, on_hint=True),
+                Turn(duty=Remember(engine=engine, living=living, leadership=leadership), every_seconds=0.5),
                 Turn(duty=Reap(engine=engine, run=living.run), every_seconds=1.0),
                 Turn(
                     duty=Prune(

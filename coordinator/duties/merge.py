@@ -9,11 +9,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine
 
-from contract.compressors import CODECS, open_blob
-from contract.errors import BlobError, ConfigError, DatabaseError, LeadershipLost
+from contract.errors import DatabaseError, LeadershipLost
 from contract.ids import Version
-from coordinator.admission import Admitted, Refused, admit
-from coordinator.blobs import GradientBytes
+from coordinator.admission import Admitted, Refused
+from coordinator.judging import judge
 from coordinator.leadership import Leadership
 from coordinator.ledger import gradients, units, versions
 from coordinator.ledger.gradients import WaitingGradient
@@ -27,6 +26,7 @@ class Report:
 
     version: Version | None = None
     merged: int = 0
+    num_bytes: int = 0
     refused: tuple[str, ...] = ()
     losses: dict[str, float] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
@@ -60,6 +60,7 @@ class Merge:
             raise
         if report.version is not None:
             living.head = report.version
+            living.unremembered_bytes += report.num_bytes
         return report
 
     def _of_this_round(self, conn: Connection, waiting: list[WaitingGradient]) -> list[WaitingGradient]:
@@ -82,7 +83,7 @@ class Merge:
         admitted: list[Admitted] = []
         refused: list[Refused] = []
         for gradient in waiting:
-            verdict = self._judge(conn, gradient)
+            verdict = judge(conn, gradient, training=living.training, vectors=living.vectors)
             if isinstance(verdict, Refused):
                 gradients.reject(conn, gradient=verdict.gradient, verdict=verdict.verdict)
                 refused.append(verdict)
@@ -95,34 +96,21 @@ class Merge:
             living.state, admitted, rule=living.rule, vectors=living.vectors, hyperparameters=living.hyperparameters
         )
         version = Version(living.head + 1)
-        self._publish(conn, version, waiting, next(iter(shares.values())), began)
+        self._publish(conn, version, waiting, admitted, next(iter(shares.values())), began)
         return Report(
-            version=version, merged=len(admitted), losses=mean_losses(waiting), seconds=time.monotonic() - began
+            version=version,
+            merged=len(admitted),
+            num_bytes=sum(gradient.num_bytes for gradient in waiting),
+            losses=mean_losses(waiting),
+            seconds=time.monotonic() - began,
         )
-
-    def _judge(self, conn: Connection, waiting: WaitingGradient) -> Admitted | Refused:
-        living = self.living
-        try:
-            codec = CODECS.build(waiting.codec, living.training["codec_options"])
-            blob = GradientBytes(conn, waiting)
-            return admit(
-                gradient=waiting.gradient,
-                # In the order of the samples, whoever came first: so the sum has the same bits in every run.
-                place=waiting.unit,
-                decoder=open_blob(codec, blob.read, waiting.num_bytes, living.vectors.manifest),
-                vectors=living.vectors,
-                num_samples=waiting.num_samples,
-                unit_samples=waiting.unit_samples,
-                clip_norm=living.training["gradient_clip_norm"],
-            )
-        except (BlobError, ConfigError) as error:
-            return Refused(gradient=waiting.gradient, verdict=str(error).splitlines()[0][:1000])
 
     def _publish(
         self,
         conn: Connection,
         version: Version,
         merged: Sequence[WaitingGradient],
+        admitted: Sequence[Admitted],
         shares: Sequence[float],
         began: float,
     ) -> None:
@@ -136,8 +124,7 @@ class Merge:
             optimizer_step=living.state.step,
             parts=living.weights_parts(),
         )
-        versions.publish_version(conn, run=living.run, new=new)
-        versions.add_parts(conn, run=living.run, version=version, kind="optimizer", parts=living.optimizer_parts())
+        digest = versions.publish_version(conn, run=living.run, new=new)
         gradients.mark_merged(conn, run=living.run, version=version, gradients=ids, weights=shares)
         if living.mode == "sync":
             cancelled = units.cancel_overtaken(
@@ -148,9 +135,9 @@ class Merge:
             rule=living.training["rule"],
             options=living.training["rule_options"],
             gradients=ids,
-            weights=shares,
+            weights=[gradient.weight for gradient in admitted],
             input_sha256=hashlib.sha256(b"".join(gradient.sha256 for gradient in merged)).digest(),
-            output_sha256=versions.digest_of(new.parts),
+            output_sha256=digest,
             seconds=time.monotonic() - began,
         )
         versions.record_aggregation(conn, run=living.run, version=version, aggregation=aggregation)

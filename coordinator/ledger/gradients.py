@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Row, text
 
 from contract.database import binary_cursor
 from contract.errors import IllegalTransition, StatementEnded
 from contract.ids import GradientId, RunId, UnitId, Version, WorkerId
 
-_WAITING = text("""
+_GRADIENTS = """
     SELECT g.id, g.unit_id, g.worker_id, g.base_version, g.codec, g.num_samples, u.num_samples AS unit_samples,
            g.num_bytes, g.num_parts, g.sha256, g.losses
-      FROM ledger.gradients g JOIN ledger.work_units u ON u.id = g.unit_id
-     WHERE g.run_id = :run AND g.state = 'submitted' ORDER BY g.id""")
+      FROM ledger.gradients g JOIN ledger.work_units u ON u.id = g.unit_id"""
+_WAITING = text(_GRADIENTS + " WHERE g.run_id = :run AND g.state = 'submitted' ORDER BY g.id")
+_THESE = text(_GRADIENTS + " WHERE g.id = ANY (CAST(:gradients AS bigint[])) ORDER BY g.id")
 _PART_SIZES = text("""
     SELECT octet_length(content) AS num_bytes FROM ledger.gradient_blobs WHERE gradient_id = :gradient ORDER BY part""")
 _DISCARD = text("""
@@ -83,22 +84,28 @@ class WaitingGradient:
 
 
 def waiting_gradients(conn: Connection, *, run: RunId) -> list[WaitingGradient]:
-    return [
-        WaitingGradient(
-            gradient=GradientId(row.id),
-            unit=UnitId(row.unit_id),
-            worker=WorkerId(row.worker_id),
-            base_version=Version(row.base_version),
-            codec=row.codec,
-            num_samples=row.num_samples,
-            unit_samples=row.unit_samples,
-            num_bytes=row.num_bytes,
-            num_parts=row.num_parts,
-            sha256=row.sha256,
-            losses=row.losses,
-        )
-        for row in conn.execute(_WAITING, {"run": run})
-    ]
+    return [_gradient(row) for row in conn.execute(_WAITING, {"run": run})]
+
+
+def read_gradients(conn: Connection, *, gradients: Sequence[GradientId]) -> list[WaitingGradient]:
+    """As they were when they waited."""
+    return [_gradient(row) for row in conn.execute(_THESE, {"gradients": list(gradients)})]
+
+
+def _gradient(row: Row[Any]) -> WaitingGradient:
+    return WaitingGradient(
+        gradient=GradientId(row.id),
+        unit=UnitId(row.unit_id),
+        worker=WorkerId(row.worker_id),
+        base_version=Version(row.base_version),
+        codec=row.codec,
+        num_samples=row.num_samples,
+        unit_samples=row.unit_samples,
+        num_bytes=row.num_bytes,
+        num_parts=row.num_parts,
+        sha256=row.sha256,
+        losses=row.losses,
+    )
 
 
 def read_part(conn: Connection, *, gradient: GradientId, part: int) -> bytes | None:

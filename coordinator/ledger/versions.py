@@ -37,10 +37,16 @@ _NUM_PARTS = text("""
     SELECT count(*) FROM ledger.model_parts WHERE run_id = :run AND version = :version AND kind = :kind""")
 _READ_PART = """
     SELECT content FROM ledger.model_parts WHERE run_id = %b AND version = %b AND kind = %t AND part = %b::integer"""
+_LAST_REMEMBERED = text("""
+    SELECT max(version) FROM ledger.model_parts WHERE run_id = :run AND kind = 'optimizer' AND version <= :up_to""")
+_AGGREGATED_WEIGHTS = text("""
+    SELECT gradient, weight
+      FROM ledger.aggregations a, unnest(a.gradient_ids, a.weights) AS one (gradient, weight)
+     WHERE a.run_id = :run AND a.version = :version""")
 _FORGET_PARTS = text("""
     DELETE FROM ledger.model_parts p USING ledger.model_versions m
      WHERE m.run_id = p.run_id AND m.number = p.version AND NOT m.is_keeper AND p.run_id = :run AND p.kind = :kind
-       AND p.version < :before""")
+       AND p.version < :before AND p.version <> :spared""")
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 
@@ -63,7 +69,8 @@ class VersionHead:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregation:
-    """Enough to compute a merge again, bit for bit."""
+    """Enough to compute a merge again, bit for bit. The weights are what each gradient came with; the share that the
+    rule gave it stands with the gradient."""
 
     rule: str
     options: Mapping[str, Any]
@@ -74,15 +81,17 @@ class Aggregation:
     seconds: float
 
 
-def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> None:
-    """A version, its weights, and the head that points to it; whoever listens hears of it at the commit."""
+def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> bytes:
+    """A version, its weights, and the head that points to it; whoever listens hears of it at the commit. Answers with
+    the checksum of the weights."""
+    digest = digest_of(new.parts)
     conn.execute(
         _ADD_VERSION,
         {
             "run": run,
             "number": new.number,
             "parent": new.parent,
-            "sha256": digest_of(new.parts),
+            "sha256": digest,
             "num_bytes": sum(len(part) for part in new.parts),
             "manifest": new.manifest,
             "optimizer_step": new.optimizer_step,
@@ -91,6 +100,7 @@ def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> None:
     add_parts(conn, run=run, version=new.number, kind="weights", parts=new.parts)
     conn.execute(_SET_HEAD, {"run": run, "version": new.number})
     conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": f"head {run} {new.number}"})
+    return digest
 
 
 def add_parts(conn: Connection, *, run: RunId, version: Version, kind: Kind, parts: Sequence[Part]) -> None:
@@ -124,9 +134,21 @@ def read_parts(conn: Connection, *, run: RunId, version: Version, kind: Kind) ->
             yield row[0]
 
 
-def forget_parts(conn: Connection, *, run: RunId, kind: Kind, before: Version) -> int:
-    """Frees old versions' bytes, except keepers'; their records stay."""
-    return conn.execute(_FORGET_PARTS, {"run": run, "kind": kind, "before": before}).rowcount
+def last_remembered(conn: Connection, *, run: RunId, up_to: Version) -> Version:
+    """The newest version whose optimizer's state is written down; the first one's always is."""
+    return Version(conn.execute(_LAST_REMEMBERED, {"run": run, "up_to": up_to}).scalar_one())
+
+
+def aggregated_weights(conn: Connection, *, run: RunId, version: Version) -> dict[GradientId, float]:
+    """The say that each gradient had in this version."""
+    rows = conn.execute(_AGGREGATED_WEIGHTS, {"run": run, "version": version})
+    return {GradientId(row.gradient): row.weight for row in rows}
+
+
+def forget_parts(conn: Connection, *, run: RunId, kind: Kind, before: Version, spared: Version) -> int:
+    """Frees old versions' bytes, except keepers' and those of `spared`; their records stay."""
+    values = {"run": run, "kind": kind, "before": before, "spared": spared}
+    return conn.execute(_FORGET_PARTS, values).rowcount
 
 
 def digest_of(parts: Sequence[Part]) -> bytes:
