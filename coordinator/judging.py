@@ -22,11 +22,12 @@ def judge(
     training: Mapping[str, Any],
     vectors: Vectors,
     freshness: float = 1.0,
+    keep: bool = False,
 ) -> Admitted | Refused:
-    """What is admitted reads its bytes through `conn`, for as long as that is open."""
+    """What is admitted reads its bytes through `conn`, for as long as that is open, or holds them if told to `keep`."""
     try:
         codec = CODECS.build(gradient.codec, training["codec_options"])
-        blob = GradientBytes(conn, gradient)
+        blob = GradientBytes(conn, gradient, keep=keep)
         return admit(
             gradient=gradient.gradient,
             # In the order of the samples, whoever came first: so the sum has the same bits in every run.

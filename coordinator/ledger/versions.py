@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 from sqlalchemy import Connection, text
@@ -84,7 +85,11 @@ class Aggregation:
 def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> bytes:
     """A version, its weights, and the head that points to it; whoever listens hears of it at the commit. Answers with
     the checksum of the weights."""
-    digest = digest_of(new.parts)
+    with ThreadPoolExecutor(1) as beside:
+        # While the database writes, this process would only wait.
+        whole = beside.submit(digest_of, new.parts)
+        add_parts(conn, run=run, version=new.number, kind="weights", parts=new.parts)
+        digest = whole.result()
     conn.execute(
         _ADD_VERSION,
         {
@@ -97,7 +102,6 @@ def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> bytes:
             "optimizer_step": new.optimizer_step,
         },
     )
-    add_parts(conn, run=run, version=new.number, kind="weights", parts=new.parts)
     conn.execute(_SET_HEAD, {"run": run, "version": new.number})
     conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": f"head {run} {new.number}"})
     return digest

@@ -51,12 +51,13 @@ BEGIN
      WHERE u.id = p_unit;
     UPDATE ledger.workers w SET num_failures_in_a_row = 0
      WHERE w.id = p_worker AND w.num_failures_in_a_row > 0;
-    -- NOTIFY takes a global lock at commit: one when the update is complete, not one per gradient. It is only a hint;
-    -- two last submits at one moment may both miss it, and the coordinator's poll finds them.
+    -- NOTIFY takes a global lock at commit: not one per gradient, but one when the update is complete, and one when all
+    -- but one are there, because two last submits at one moment do not see each other. It is only a hint; where three
+    -- coincide, the coordinator's poll finds them.
     IF (SELECT count(*) FROM (SELECT FROM ledger.gradients g
                                WHERE g.run_id = v_caller.run_id AND g.state = 'submitted'
                                LIMIT v_caller.num_gradients_per_update + 1) waiting)
-       = v_caller.num_gradients_per_update THEN
+       IN (v_caller.num_gradients_per_update - 1, v_caller.num_gradients_per_update) THEN
         PERFORM pg_notify('barnraise', format('gradients %s', v_caller.run_id));
     END IF;
     RETURN v_gradient;
