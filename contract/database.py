@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import selectors
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -20,11 +22,13 @@ from contract.errors import (
     DatabaseFull,
     DatabaseReadOnly,
     DatabaseUnreachable,
+    LockHeld,
     LoginRefused,
     MissingRight,
     SchemaMissing,
     SchemaTooNew,
     SchemaTooOld,
+    ServerInTrouble,
     ServerTooOld,
     StatementEnded,
     TooManyConnections,
@@ -37,7 +41,6 @@ if TYPE_CHECKING:
 SCHEMA_REVISION: Final = "0001"
 OLDEST_SERVER: Final = 14
 CHANNEL: Final = "barnraise"
-_CLOSES_WITHIN_SECONDS: Final = 0.2
 
 _BY_SQLSTATE: Final[dict[str, type[DatabaseError]]] = {
     "28P01": LoginRefused,
@@ -47,7 +50,7 @@ _BY_SQLSTATE: Final[dict[str, type[DatabaseError]]] = {
     "53300": TooManyConnections,
     "25006": DatabaseReadOnly,
     "57014": StatementEnded,
-    "55P03": StatementEnded,
+    "55P03": LockHeld,
     "25P03": StatementEnded,
     "25P04": StatementEnded,
     "57P01": DatabaseUnreachable,
@@ -55,6 +58,15 @@ _BY_SQLSTATE: Final[dict[str, type[DatabaseError]]] = {
     "57P03": DatabaseUnreachable,
     "57P05": DatabaseUnreachable,
     "08006": DatabaseUnreachable,
+}
+# What has no line of its own: a lost connection, resources, limits, the operator, the system; a deadlock's victim.
+_BY_CLASS: Final[dict[str, type[DatabaseError]]] = {
+    "08": DatabaseUnreachable,
+    "40": StatementEnded,
+    "53": ServerInTrouble,
+    "54": ServerInTrouble,
+    "57": DatabaseUnreachable,
+    "58": ServerInTrouble,
 }
 
 # A refused login carries no SQLSTATE through libpq, only the server's words.
@@ -174,7 +186,7 @@ def error_from(error: BaseException) -> BarnraiseError | None:
         if refusal is not None:
             hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
             return refusal(f"{error.diag.message_primary}{hint}")
-        known = _BY_SQLSTATE.get(error.sqlstate)
+        known = _BY_SQLSTATE.get(error.sqlstate) or _BY_CLASS.get(error.sqlstate[:2])
         return _with_words(known, error.diag.message_primary or words) if known else None
     if isinstance(error, psycopg.OperationalError):
         kind = next((kind for phrase, kind in _BY_WORDS if phrase in words), DatabaseUnreachable)
@@ -194,10 +206,10 @@ def _raise_ours(context: ExceptionContext) -> None:
     if context.is_pre_ping:
         # The pool is asking whether an idle connection still lives, and replaces it if not.
         return
-    if context.is_pre_ping:
-        # The pool only asks whether a connection still lives, and opens another where it does not.
-        return
     ours = error_from(context.original_exception)
+    if isinstance(ours, DatabaseReadOnly):
+        # Of several hosts another may lead by now, and a session that began read-only stays so: connect anew.
+        context.is_disconnect = True
     if ours is not None:
         raise ours from context.original_exception
 
@@ -213,9 +225,9 @@ def binary_cursor(connection: Connection) -> Iterator[psycopg.Cursor[Any]]:
         with driver.cursor(binary=True) as cursor:
             yield cursor
     except psycopg.Error as error:
-        if driver.closed:
-            connection.invalidate()
         ours = error_from(error)
+        if driver.closed or isinstance(ours, DatabaseReadOnly):
+            connection.invalidate()
         if ours is None:
             raise
         raise ours from error
@@ -232,8 +244,9 @@ class Notifications:
         self._listens = not pooler
         self._connection: psycopg.Connection[Any] | None = None
         self._closed = threading.Event()
-        # A connection must not be closed under a thread that waits on it.
+        # A connection must not be closed under a thread that waits on it; that thread is woken first.
         self._waiting = threading.Lock()
+        self._bell, self._bell_rings = socket.socketpair()
 
     def wait(self, timeout: float) -> list[str]:
         """The payloads that arrived, at most `timeout` seconds from now; empty when none did."""
@@ -245,20 +258,32 @@ class Notifications:
                 return []
             try:
                 while not self._closed.is_set():
-                    left = max(0.0, deadline - time.monotonic())
-                    hints = connection.notifies(timeout=min(left, _CLOSES_WITHIN_SECONDS), stop_after=1)
-                    payloads = [hint.payload for hint in hints]
-                    if payloads or left <= _CLOSES_WITHIN_SECONDS:
+                    payloads = [hint.payload for hint in connection.notifies(timeout=0)]
+                    left = deadline - time.monotonic()
+                    if payloads or left <= 0:
                         return payloads
+                    self._sleep(connection, left)
             except psycopg.OperationalError:
                 self._drop()
             return []
 
     def close(self) -> None:
         """Ends a wait in another thread."""
+        if self._closed.is_set():
+            return
         self._closed.set()
+        self._bell.send(b"!")
         with self._waiting:
             self._drop()
+            self._bell.close()
+            self._bell_rings.close()
+
+    def _sleep(self, connection: psycopg.Connection[Any], seconds: float) -> None:
+        # Not in short naps: hundreds of workers and their coordinator wait like this for hours.
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection, selectors.EVENT_READ)
+            selector.register(self._bell_rings, selectors.EVENT_READ)
+            selector.select(seconds)
 
     def _listening(self) -> psycopg.Connection[Any] | None:
         if not self._listens or self._closed.is_set():

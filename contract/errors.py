@@ -13,7 +13,9 @@
     |   |-- DatabaseFull
     |   |-- DatabaseReadOnly
     |   |-- TooManyConnections
+    |   |-- ServerInTrouble
     |   `-- StatementEnded
+    |       `-- LockHeld
     |-- LedgerRefusal                   exit 4    the ledger said no (SQLSTATE class BR)
     |   |-- LeaseLost                   BR001
     |   |-- IllegalTransition           BR002
@@ -24,6 +26,7 @@
     |   |-- NotFound                    BR007
     |   |-- AlreadySubmitted            BR008
     |   |-- RunNotOpen                  BR009
+    |   |-- NameTaken                   there is a run of that name
     |   `-- LeadershipLost              another coordinator leads the run
     |-- BlobError                       exit 5    bytes that are not what they claim to be
     |-- EmbeddedServerError             exit 6    the private PostgreSQL will not run
@@ -112,8 +115,16 @@ class TooManyConnections(DatabaseError):
     """The database has no connection to spare; close other workers, or ask the instructor to raise the limit."""
 
 
+class ServerInTrouble(DatabaseError):
+    """The database server has trouble of its own (its memory, its disk, one of its limits); its log says more."""
+
+
 class StatementEnded(DatabaseError):
     """The database ended this statement because it took too long."""
+
+
+class LockHeld(StatementEnded):
+    """Somebody's open transaction holds what this statement needs; it is tried again."""
 
 
 class LedgerRefusal(BarnraiseError):
@@ -174,6 +185,10 @@ class RunNotOpen(LedgerRefusal):
     """The run is not taking work: it is finished, failed or not started yet."""
 
     sqlstate = "BR009"
+
+
+class NameTaken(LedgerRefusal):
+    """This ledger has a run of that name already; choose another."""
 
 
 class LeadershipLost(LedgerRefusal):

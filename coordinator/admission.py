@@ -52,6 +52,11 @@ def norms(decoder: Decoder, vectors: Vectors) -> dict[str, float]:
     return found
 
 
+def below_zero(decoder: Decoder, vectors: Vectors) -> list[str]:
+    """The variances that are none. One gradient with such a buffer would spoil the mean of them all."""
+    return [name for name in vectors.variances if bool((decoder.read(name, 0, vectors.num_values(name)) < 0.0).any())]
+
+
 def admit(
     *,
     gradient: GradientId,
@@ -72,6 +77,9 @@ def admit(
     wild = [group for group, norm in found.items() if not math.isfinite(norm)]
     if wild:
         return Refused(gradient=gradient, verdict=f"not finite: {', '.join(wild)}")
+    impossible = below_zero(decoder, vectors)
+    if impossible:
+        return Refused(gradient=gradient, verdict=f"a variance below zero: {', '.join(impossible)}")
     factors = {
         group: min(1.0, clip_norm / found[group])
         for group in vectors.parameter_groups

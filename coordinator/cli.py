@@ -8,7 +8,7 @@ import traceback
 import click
 
 from contract.errors import BarnraiseError
-from coordinator.commands import database, people, setting_up, training
+from coordinator.commands import database, people, runs, setting_up, training
 
 
 def run() -> None:
@@ -46,6 +46,12 @@ for command in (
     setting_up.check,
     setting_up.migrate,
     training.start,
+    runs.pause,
+    runs.resume,
+    runs.stop,
+    runs.runs,
+    runs.fork,
+    training.train_local,
     people.invite,
     people.revoke,
     people.roster,

@@ -12,7 +12,7 @@ from contract.ids import RunId, UnitId, Version
 from contract.tensors import split
 from contract.workloads import WORKLOADS
 from contract.workloads.base import Hyperparameters, Workload
-from coordinator.aggregators import AGGREGATORS, Aggregator
+from coordinator.aggregators import Aggregator
 from coordinator.cutting import Cutting
 from coordinator.ledger import runs, units, versions
 from coordinator.ledger.versions import Part
@@ -73,12 +73,8 @@ class LivingRun:
 def open_run(conn: Connection, *, name: str) -> LivingRun:
     """Reads everything from the ledger: a restart is nothing else."""
     record = runs.read_run(conn, name=name)
-    workload = WORKLOADS.build(record.workload, record.workload_options)
-    vectors = Vectors.of(workload)
     training = record.training
-    hyperparameters = workload.hyperparameters.with_settings(training["hyperparameters"])
-    rule = AGGREGATORS.build(training["rule"], training["rule_options"])
-    how = Mathematics(training=training, vectors=vectors, hyperparameters=hyperparameters, rule=rule)
+    how = Mathematics.of(record)
     recovered = recover(conn, run=record.run, version=record.head_version, how=how)
     cutting = Cutting(
         run_seed=record.seed,
@@ -90,10 +86,10 @@ def open_run(conn: Connection, *, name: str) -> LivingRun:
         name=name,
         mode=record.mode,
         training=training,
-        workload=workload,
-        vectors=vectors,
-        hyperparameters=hyperparameters,
-        rule=rule,
+        workload=how.workload,
+        vectors=how.vectors,
+        hyperparameters=how.hyperparameters,
+        rule=how.rule,
         head=record.head_version,
         state=recovered.state,
         remembered=recovered.remembered,
@@ -109,17 +105,17 @@ def open_run(conn: Connection, *, name: str) -> LivingRun:
     )
 
 
-def create_run(conn: Connection, new: runs.NewRun) -> None:
-    """The run and its first version, drawn from its seed."""
+def create_run(conn: Connection, new: runs.NewRun, state: TrainingState | None = None) -> RunId:
+    """The run and its first version: `state` of another run, or drawn from its seed."""
     workload = WORKLOADS.build(new.workload, new.workload_options)
     vectors = Vectors.of(workload)
-    state = TrainingState.start(workload.initial(new.seed), vectors)
+    state = state or TrainingState.start(workload.initial(new.seed), vectors)
     run = runs.create_run(conn, new)
     first = versions.NewVersion(
         number=Version(0),
         parent=None,
         manifest=vectors.manifest.to_json(),
-        optimizer_step=0,
+        optimizer_step=state.step,
         parts=[content for _, content in split(state.weights_blob, PART_BYTES)],
     )
     versions.publish_version(conn, run=run, new=first)
@@ -130,3 +126,4 @@ def create_run(conn: Connection, new: runs.NewRun) -> None:
         kind="optimizer",
         parts=[content for _, content in split(state.optimizer_blob, PART_BYTES)],
     )
+    return run

@@ -11,7 +11,7 @@ from contract.sources import SOURCES
 from contract.sources.base import Dataset, Split
 from contract.workloads import WORKLOADS, options_from, require_fit
 from contract.workloads.base import Workload
-from coordinator.ledger.runs import NewRun
+from coordinator.ledger.runs import NewRun, RunRecord
 
 _HYPERPARAMETERS = ("learning_rate_g", "learning_rate_d", "beta1", "beta2")
 
@@ -44,10 +44,38 @@ def new_run(config: Config, *, config_file: Path | None) -> NewRun:
     return run_of(config, workload, dataset)
 
 
+def differences(config: Config, record: RunRecord, *, asks_for_more: bool) -> list[str]:
+    """What the configuration says otherwise than a run that exists: the run's own holds, and its owner should know."""
+    workload = WORKLOADS.build(record.workload, record.workload_options)
+    asked = {
+        "model.name": (record.workload, config.model.name),
+        "data.name": (record.data["name"], config.data.name),
+        "data.options": (record.data["options"], dict(config.data.options)),
+        "data.num_samples": (record.data["num_samples"], config.data.num_samples or record.data["num_samples"]),
+        "run.seed": (record.seed, config.run.seed),
+        "training.mode": (record.mode, config.training.mode),
+        **{
+            name: (record.training[name], value)
+            for name, value in _training(config, workload).items()
+            if name != "num_epochs"
+        },
+    }
+    if config.model.name == record.workload:
+        asked["model"] = (str(workload), str(open_workload(config)))
+    different = [f"{name} {its}, not {ours}" for name, (its, ours) in asked.items() if its != ours]
+    epochs, asked_for = record.training["num_epochs"], config.training.num_epochs
+    if epochs != asked_for and not asks_for_more:
+        advice = f" (--epochs {asked_for} gives it more)" if asked_for > epochs else ""
+        different.append(f"num_epochs {epochs}, not {asked_for}{advice}")
+    return different
+
+
 def run_of(config: Config, workload: Workload, dataset: Dataset) -> NewRun:
     training = config.training
     if training.num_workunits_per_update == "auto":
         raise ConfigError(["training.num_workunits_per_update: auto is not understood yet; give a number"])
+    if training.mode == "local":
+        raise ConfigError(["training.mode: local steps are not understood yet; take sync or async"])
     return NewRun(
         name=config.run.name,
         mode=training.mode,
@@ -59,19 +87,7 @@ def run_of(config: Config, workload: Workload, dataset: Dataset) -> NewRun:
             "num_samples": dataset.num_samples,
             "fingerprint": dataset.fingerprint,
         },
-        training={
-            "workload_version": workload.version,
-            "batch_size": training.batch_size,
-            "batches_per_work_unit": training.batches_per_work_unit,
-            "num_workunits_per_update": training.num_workunits_per_update,
-            "num_epochs": training.num_epochs,
-            "gradient_clip_norm": training.gradient_clip_norm,
-            "rule": config.aggregation.rule,
-            "rule_options": dict(config.aggregation.options),
-            "codec": config.compression.codec,
-            "codec_options": dict(config.compression.options),
-            "hyperparameters": _changed(training, _HYPERPARAMETERS),
-        },
+        training=_training(config, workload),
         seed=config.run.seed,
         num_gradients_per_update=training.num_workunits_per_update,
         lease_seconds=config.worker.work_unit_timeout,
@@ -82,6 +98,23 @@ def run_of(config: Config, workload: Workload, dataset: Dataset) -> NewRun:
         max_part_bytes=config.coordinator.max_part_megabytes << 20,
         max_gradient_bytes=config.coordinator.max_gradient_megabytes << 20,
     )
+
+
+def _training(config: Config, workload: Workload) -> dict[str, object]:
+    training = config.training
+    return {
+        "workload_version": workload.version,
+        "batch_size": training.batch_size,
+        "batches_per_work_unit": training.batches_per_work_unit,
+        "num_workunits_per_update": training.num_workunits_per_update,
+        "num_epochs": training.num_epochs,
+        "gradient_clip_norm": training.gradient_clip_norm,
+        "rule": config.aggregation.rule,
+        "rule_options": dict(config.aggregation.options),
+        "codec": config.compression.codec,
+        "codec_options": dict(config.compression.options),
+        "hyperparameters": _changed(training, _HYPERPARAMETERS),
+    }
 
 
 def _changed(section: Section, names: Iterable[str]) -> dict[str, object]:

@@ -12,14 +12,16 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from contract.errors import BlobError
+from contract.errors import BlobError, NotFound
 from contract.ids import RunId, Version
 from contract.tensors import sha256
-from contract.workloads.base import Hyperparameters
+from contract.workloads import WORKLOADS
+from contract.workloads.base import Hyperparameters, Workload
 from coordinator.admission import Admitted, Refused
-from coordinator.aggregators import Aggregator
+from coordinator.aggregators import AGGREGATORS, Aggregator
 from coordinator.judging import judge
 from coordinator.ledger import gradients, versions
+from coordinator.ledger.runs import RunRecord
 from coordinator.step import TrainingState, advance
 from coordinator.vectors import Vectors
 
@@ -29,9 +31,22 @@ class Mathematics:
     """All that decides what gradients make of a version."""
 
     training: Mapping[str, Any]
+    workload: Workload
     vectors: Vectors
     hyperparameters: Hyperparameters
     rule: Aggregator
+
+    @classmethod
+    def of(cls, record: RunRecord) -> Mathematics:
+        workload = WORKLOADS.build(record.workload, record.workload_options)
+        training = record.training
+        return cls(
+            training=training,
+            workload=workload,
+            vectors=Vectors.of(workload),
+            hyperparameters=workload.hyperparameters.with_settings(training["hyperparameters"]),
+            rule=AGGREGATORS.build(training["rule"], training["rule_options"]),
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +60,10 @@ class Recovered:
 
 
 def recover(conn: Connection, *, run: RunId, version: Version, how: Mathematics) -> Recovered:
+    """NotFound or BlobError where what it takes was pruned."""
     remembered = versions.last_remembered(conn, run=run, up_to=version)
+    if remembered is None:
+        raise NotFound(f"what the optimizer remembered at version {version} was pruned")
     state = _written_down(conn, run, remembered, how.vectors)
     num_bytes = 0
     for number in range(remembered + 1, version + 1):
@@ -71,6 +89,8 @@ def _written_down(conn: Connection, run: RunId, version: Version, vectors: Vecto
 
 def _merge_again(conn: Connection, run: RunId, version: Version, state: TrainingState, how: Mathematics) -> int:
     weights = versions.aggregated_weights(conn, run=run, version=version)
+    if not weights:
+        raise NotFound(f"how version {version} was merged is not recorded")
     merged = gradients.read_gradients(conn, gradients=list(weights))
     admitted: list[Admitted] = []
     for gradient in merged:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
 
 from rich.console import Console
 
 from contract.errors import DatabaseError, LeadershipLost
-from coordinator.duties import finish, merge, police, reap
+from contract.states import RunState
+from coordinator.duties import evaluate, finish, merge, police, raise_server, reap, roll_call
+from coordinator.sparing import Sparing
+from coordinator.troubles import Recovered
+
+_STATES: Final = {
+    RunState.PAUSED: "the run is paused: no unit is handed out, finished work is kept; `coordinator resume` goes on",
+    RunState.RUNNING: "the run goes on",
+}
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -16,28 +25,78 @@ class Lines:
 
     console: Console
     finished: bool = False
+    sparing: Sparing = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sparing = Sparing(console=self.console)
 
     def report(self, report: object) -> None:
         if isinstance(report, merge.Report):
             for verdict in report.refused:
-                self.console.print(f"a gradient was refused: {verdict}", style="yellow", markup=False)
+                self.sparing.print("refusals", f"a gradient was refused: {verdict}", style="yellow")
             if report.version is not None:
                 losses = "  ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
-                self.console.print(
-                    f"version {report.version:>5}  {report.merged} gradients in {report.seconds:.2f} s  {losses}"
-                )
+                line = f"version {report.version:>5}  {report.merged} gradients in {report.seconds:.2f} s  {losses}"
+                self.sparing.print("versions", line, at_most=120)
         elif isinstance(report, reap.Report):
             for unit in report.reopened:
-                self.console.print(f"unit {unit} opens again: its lease is over", style="yellow")
+                self.sparing.print("units", f"unit {unit} opens again: its lease is over", style="yellow")
             for unit in report.failed:
                 self.console.print(f"unit {unit} failed for good", style="red")
+        elif isinstance(report, evaluate.Report):
+            self._held_out(report)
         elif isinstance(report, police.Report):
-            for session in report.ended:
-                self.console.print(
-                    f"ended a session of {session.volunteer}: {session.offence} ({session.seconds:.0f} s)", style="red"
-                )
+            self._arrests(report)
+        elif isinstance(report, roll_call.Report) and report.is_news:
+            self.console.print(_presence(report.num_workers), style="yellow" if report.num_workers == 0 else "green")
+        elif isinstance(report, raise_server.Report):
+            if report.raised:
+                self.console.print("the embedded PostgreSQL had fallen; it runs again", style="green")
+            if report.problem is not None:
+                self.console.print(report.problem, style="red", markup=False)
         elif isinstance(report, finish.Report) and report.finished:
             self.finished = True
             self.console.print("the run is finished: every epoch is computed", style="bold green")
+        elif isinstance(report, RunState):
+            if report in _STATES:
+                self.console.print(_STATES[report], style="bold yellow")
         elif isinstance(report, DatabaseError | LeadershipLost):
             self.console.print(str(report).splitlines()[0], style="red", markup=False)
+        elif isinstance(report, Recovered):
+            self.console.print(f"that is over after {report.seconds:.0f} s, the run goes on", style="green")
+
+    def _held_out(self, report: evaluate.Report) -> None:
+        if report.problem is not None:
+            self.console.print(report.problem.splitlines()[0], style="yellow", markup=False)
+        if report.version is not None:
+            found = "  ".join(metric_in_words(name, value) for name, value in report.metrics.items())
+            self.console.print(f"version {report.version:>5}  held out: {found}", style="cyan")
+
+    def _arrests(self, report: police.Report) -> None:
+        for ended in report.ended:
+            line = f"ended a session of {ended.volunteer}: {ended.offence} ({ended.seconds:.0f} s)"
+            self.sparing.print("sessions", line, style="red")
+        for session in report.in_the_way:
+            self.console.print(
+                f"session {session.pid} of {session.login} holds a lock that the coordinator waits for; "
+                f"end its transaction, or: SELECT pg_terminate_backend({session.pid});",
+                style="yellow",
+                markup=False,
+            )
+        if report.queue_share:
+            self.console.print(
+                f"the server's queue of notifications is {100 * report.queue_share:.0f} % full: somebody listens and "
+                "never reads; volunteers' transactions are ended after a tenth of the usual time until it is empty",
+                style="yellow",
+            )
+
+
+def metric_in_words(name: str, value: float) -> str:
+    short = name.removeprefix(evaluate.PREFIX)
+    return f"{short} {100 * value:.1f} %" if short == "accuracy" else f"{short} {value:.4f}"
+
+
+def _presence(num_workers: int) -> str:
+    if num_workers == 0:
+        return "no worker is here; the run waits for one (`coordinator invite NAME`, then `worker join`)"
+    return "a worker is here" if num_workers == 1 else f"{num_workers} workers are here"

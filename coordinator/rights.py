@@ -18,7 +18,8 @@ _RIGHTS = text("""
            OR NOT EXISTS (SELECT FROM pg_roles r
                            WHERE r.rolname IN ('barnraise_volunteers', 'barnraise_observers')
                              AND NOT pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION')) AS may_admit,
-           has_function_privilege('public', 'lo_create(oid)', 'EXECUTE') AS anybody_makes_large_objects
+           has_function_privilege('public', 'lo_create(oid)', 'EXECUTE') AS anybody_makes_large_objects,
+           current_setting('max_prepared_transactions')::integer AS max_prepared_transactions
       FROM pg_roles, pg_database d
      WHERE rolname = current_user AND d.datname = current_database()""")
 
@@ -64,6 +65,15 @@ def findings(place: Place) -> list[Finding]:
                     good=True,
                     text="note: any login may make large objects and take advisory locks here; only an administrator "
                     "can take that back (docs/reference/sql-functions.md says how)",
+                )
+            )
+        if row.max_prepared_transactions > 0:
+            found.append(
+                Finding(
+                    good=True,
+                    text=f"note: max_prepared_transactions is {row.max_prepared_transactions}; any login may leave a "
+                    "prepared transaction behind, whose locks no end of a session frees. Ask for 0, unless another "
+                    "program on this server needs it",
                 )
             )
         try:

@@ -2,69 +2,136 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from sqlalchemy import Connection
 
 from contract.config import Config
 from contract.database import Notifications
+from contract.errors import DatabaseError, NameTaken
 from contract.states import RunState
 from coordinator.duties.finish import Finish
 from coordinator.duties.merge import Merge
 from coordinator.duties.plan import Plan
-from coordinator.duties.police import Police
 from coordinator.duties.prune import Prune
 from coordinator.duties.reap import Reap
 from coordinator.duties.remember import Remember
+from coordinator.greeting import Greeting, address_of
+from coordinator.housekeeping import Housekeeping
 from coordinator.leadership import Leadership
-from coordinator.ledger import runs
-from coordinator.living_run import create_run, open_run
+from coordinator.ledger import overview, people, runs
+from coordinator.living_run import LivingRun, create_run, open_run
 from coordinator.loop import Loop, Turn
 from coordinator.migrating import migrate_place
-from coordinator.new_run import new_run
+from coordinator.new_run import differences, new_run
 from coordinator.place import Place
 from coordinator.reporting import Lines
+from coordinator.waits import limit_waits
+
+_LOOKS_EVERY_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
+    """`epochs` gives a run that exists more of them; a new one takes its own from the configuration.
+
+    `options` is what of the command line names this run, for commands that are told to be typed.
+    """
+
     config: Config
     config_file: Path | None
     place: Place
     console: Console
     stop: threading.Event
+    epochs: int | None = None
+    options: str = ""
 
     def run(self) -> None:
         # A step is short: a second thread gains nothing, and takes its processor from a worker beside us.
         torch.set_num_threads(1)
         migrate_place(self.place)
+        record = self._find_or_create()
+        if record.state is RunState.FINISHED and not self._asks_for_more(record):
+            self._say_finished(record)
+            return
+        leadership = Leadership(engine=self.place.engine, run=record.run)
+        if self._is_elected(leadership):
+            try:
+                self._lead(leadership, record)
+            finally:
+                # Where the database is away, the lease ends by itself.
+                with contextlib.suppress(DatabaseError):
+                    leadership.give_up()
+        self._say_goodbye(leadership)
+
+    def _find_or_create(self) -> runs.RunRecord:
+        name = self.config.run.name
+        with self.place.engine.connect() as conn:
+            found = runs.find_run(conn, name=name)
+        if found is None:
+            new = new_run(self.config, config_file=self.config_file)
+            # Another coordinator may have made it in between: then this one stands by.
+            with contextlib.suppress(NameTaken), self.place.engine.begin() as conn:
+                create_run(conn, new)
+        else:
+            for difference in differences(self.config, found, asks_for_more=self._asks_for_more(found)):
+                self.console.print(f"the run keeps what it was made with: {difference}", style="yellow", markup=False)
+        with self.place.engine.connect() as conn:
+            return runs.read_run(conn, name=name)
+
+    def _asks_for_more(self, record: runs.RunRecord) -> bool:
+        return self.epochs is not None and self.epochs > record.training["num_epochs"]
+
+    def _is_elected(self, leadership: Leadership) -> bool:
+        """False where this process was told to end, or the run ended, while another coordinator led it."""
+        stands_by = False
+        while not self.stop.is_set():
+            try:
+                leads = leadership.hold()
+            except DatabaseError as error:
+                if not stands_by:
+                    raise
+                self.console.print(str(error).splitlines()[0], style="red", markup=False)
+                leads = False
+            if leads or (stands_by and leadership.is_over):
+                return leads and not leadership.is_asked_to_stop
+            if not stands_by:
+                stands_by = True
+                self.console.print(
+                    "another coordinator leads this run; this one stands by and takes over when that one ends "
+                    "(Ctrl-C ends this one alone)"
+                )
+            self.stop.wait(_LOOKS_EVERY_SECONDS)
+        return False
+
+    def _lead(self, leadership: Leadership, record: runs.RunRecord) -> None:
+        living = self._open(leadership)
+        if living is None:
+            return
+        self._greet()
         engine, config = self.place.engine, self.config
-        with engine.begin() as conn:
-            record = self._find_or_create(conn)
-            leadership = Leadership(engine=engine, run=record.run)
-            if record.state is not RunState.RUNNING:
-                runs.set_run_state(conn, run=record.run, state=RunState.RUNNING)
-        while not leadership.hold() and not self.stop.is_set():
-            self.console.print("another coordinator leads this run; this one stands by")
-            self.stop.wait(5)
-        with engine.begin() as conn:
-            living = open_run(conn, name=config.run.name)
-        self.console.print(
-            f"run [bold]{config.run.name}[/] ({living.mode}, {living.workload.name}) goes on at version {living.head}"
-        )
-        plan = Plan(engine=engine, living=living, spare_units=config.training.spare_units)
-        finish = Finish(engine=engine, living=living)
+        limit_waits(engine)
         lines = Lines(console=self.console)
+        plan = Plan(engine=engine, living=living, spare_units=config.training.spare_units)
+        merge = Merge(engine=engine, living=living, leadership=leadership)
+        remember = Remember(engine=engine, living=living, leadership=leadership)
+        finish = Finish(engine=engine, living=living)
+        resting = threading.Event()
+        housekeeping = Housekeeping(
+            config=config, config_file=self.config_file, place=self.place, record=record, living=living,
+            leadership=leadership, resting=resting, stop=self.stop,
+        )  # fmt: skip
+        evaluate = housekeeping.evaluate()
         Loop(
             leadership=leadership,
             turns=[
-                Turn(duty=Merge(engine=engine, living=living, leadership=leadership), every_seconds=0.5, on_hint=True),
-                Turn(duty=plan, every_seconds=0.5, on_hint=True),
-                Turn(duty=Remember(engine=engine, living=living, leadership=leadership), every_seconds=0.5),
+                Turn(duty=merge, every_seconds=0.5, on_hint=True, rests=True),
+                Turn(duty=plan, every_seconds=0.5, on_hint=True, rests=True),
+                Turn(duty=remember, every_seconds=0.5),
                 Turn(duty=Reap(engine=engine, run=living.run), every_seconds=1.0),
                 Turn(
                     duty=Prune(
@@ -73,26 +140,75 @@ class Start:
                     ),
                     every_seconds=5.0,
                 ),
-                Turn(
-                    duty=Police(
-                        engine=engine, transaction_seconds=config.coordinator.volunteer_transaction_seconds,
-                        idle_seconds=config.coordinator.volunteer_idle_transaction_seconds,
-                    ),
-                    every_seconds=5.0,
-                ),
-                Turn(duty=finish, every_seconds=1.0, on_hint=True),
+                Turn(duty=finish, every_seconds=1.0, on_hint=True, rests=True),
+                *housekeeping.turns(),
             ],
+            beside=housekeeping.beside(evaluate),
+            resting=resting,
             notifications=Notifications(engine, pooler=config.database.pooler),
             stop=self.stop,
             report=lines.report,
-            is_over=lambda: lines.finished,
+            is_over=lambda: lines.finished or leadership.is_over,
             on_new_term=living.mark_stale,
         ).run()  # fmt: skip
-        leadership.give_up()
+        if lines.finished and evaluate is not None:
+            lines.report(evaluate.finish())
 
-    def _find_or_create(self, conn: Connection) -> runs.RunRecord:
-        found = runs.find_run(conn, name=self.config.run.name)
-        if found is None:
-            create_run(conn, new_run(self.config, config_file=self.config_file))
-            found = runs.read_run(conn, name=self.config.run.name)
-        return found
+    def _open(self, leadership: Leadership) -> LivingRun | None:
+        """The run as its leader finds it, set going; None where it ended before this coordinator's turn came."""
+        with self.place.engine.begin() as conn:
+            leadership.require(conn)
+            record = runs.read_run(conn, name=self.config.run.name)
+            if self._asks_for_more(record):
+                assert self.epochs is not None
+                runs.extend(conn, run=record.run, num_epochs=self.epochs)
+                reason = f"given more epochs: {self.epochs} in all"
+            elif record.state is RunState.FINISHED:
+                return None
+            else:
+                reason = "led by coordinator start"
+            # A run that is paused stays so: somebody paused it for a reason.
+            if record.state not in (RunState.RUNNING, RunState.PAUSED):
+                runs.set_run_state(conn, run=record.run, state=RunState.RUNNING, reason=reason)
+            leadership.state = runs.standing(conn, run=record.run).state
+        with self.place.engine.begin() as conn:
+            return open_run(conn, name=record.name)
+
+    def _greet(self) -> None:
+        with self.place.engine.connect() as conn:
+            greeting = Greeting(
+                line=overview.overview(conn, name=self.config.run.name)[0],
+                roster=people.roster(conn),
+                address=address_of(self.place.public),
+                options=self.options,
+            )
+        for line in greeting.lines():
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.print("Ctrl-C ends this coordinator; the same command goes on from there", style="dim")
+
+    def _say_finished(self, record: runs.RunRecord) -> None:
+        option = self.options
+        epochs = record.training["num_epochs"]
+        passed = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+        self.console.print(f"run {record.name} is finished: version {record.head_version} after {passed}. Next:")
+        for what, command in (
+            ("train it longer", f"coordinator start{option} --epochs {2 * epochs}"),
+            ("begin another from its weights", f"coordinator fork{option} --from {record.name} --name NEW"),
+            ("begin afresh", f"coordinator start{option} --set run.name=NEW"),
+        ):
+            self.console.print(f"  {what + ':':32}{command}", markup=False, highlight=False, soft_wrap=True)
+
+    def _say_goodbye(self, leadership: Leadership) -> None:
+        try:
+            with self.place.engine.connect() as conn:
+                record = runs.read_run(conn, name=self.config.run.name)
+        except DatabaseError:
+            return
+        if record.state is RunState.FINISHED:
+            self._say_finished(record)
+            return
+        why = "asked by `coordinator stop`" if leadership.is_asked_to_stop else "stopped"
+        self.console.print(
+            f"{why}; run {record.name} is {record.state} at version {record.head_version}, and "
+            f"`coordinator start{self.options}` goes on from there", markup=False, soft_wrap=True,
+        )  # fmt: skip

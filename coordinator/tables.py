@@ -98,11 +98,17 @@ runs = Table(
     Column("max_leases_per_worker", Integer, nullable=False, server_default=text("4")),
     Column("max_part_bytes", BigInteger, nullable=False, server_default=text("4194304")),
     Column("max_gradient_bytes", BigInteger, nullable=False, server_default=text("1073741824")),
+    # The version of another run whose weights this one began with.
+    Column("parent_run_id", BigInteger, ForeignKey("ledger.runs.id")),
+    Column("parent_version", BigInteger),
     _moment("created_at", default_now=True),
     _moment("started_at"),
     _moment("finished_at"),
+    # Whatever coordinator began before this moment ends; one that begins later leads again.
+    _moment("stop_asked_at"),
     UniqueConstraint("name"),
     CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$'", name="name_is_plain"),
+    CheckConstraint("(parent_run_id IS NULL) = (parent_version IS NULL)", name="parent_is_a_version"),
     CheckConstraint(_one_of(RunState), name="state_is_known"),
     CheckConstraint("mode IN ('sync', 'async', 'local')", name="mode_is_known"),
     CheckConstraint("state IN ('created', 'failed') OR started_at IS NOT NULL", name="started_has_a_time"),

@@ -26,6 +26,8 @@ class Schooling:
     batch_size: int = 32
     batches_per_unit: int = 10
     units_per_update: int = 3
+    # None goes on for as long as it is asked to.
+    num_epochs: int | None = None
     gradient_clip_norm: float | None = None
     hyperparameters: Hyperparameters
     rule: Aggregator = dataclasses.field(default_factory=lambda: AGGREGATORS.build("mean"))
@@ -53,10 +55,16 @@ class LocalRun:
             num_samples=dataset.num_samples,
             unit_samples=schooling.batch_size * schooling.batches_per_unit,
         )
+        self._num_units = self._cutting.units_per_epoch * (schooling.num_epochs or 0)
         self._vectors = Vectors.of(workload)
         self.state = TrainingState.start(workload.initial(schooling.seed), self._vectors)
         self.model: OpenModel = workload.open_model(device)
         self.model.load(self.state.weights)
+
+    @property
+    def num_updates(self) -> int:
+        """Of all epochs; 0 of a run without an end."""
+        return -(-self._num_units // self._schooling.units_per_update)
 
     def updates(self, num_updates: int, on_unit: Callable[[Unit], None] | None = None) -> Iterator[Update]:
         for _ in range(num_updates):
@@ -65,9 +73,10 @@ class LocalRun:
     def update(self, on_unit: Callable[[Unit], None] | None = None) -> Update:
         schooling = self._schooling
         first = self.state.step * schooling.units_per_update
+        beyond = first + schooling.units_per_update
         results: list[GradientResult] = []
         verdicts: list[Admitted | Refused] = []
-        for number in range(first, first + schooling.units_per_update):
+        for number in range(first, beyond if schooling.num_epochs is None else min(beyond, self._num_units)):
             unit = self._cutting.unit(number)
             if on_unit is not None:
                 on_unit(unit)

@@ -18,6 +18,7 @@ class Vectors:
     groups: tuple[Group, ...]
     # Group -> tensor -> number of values, in the manifest's order.
     sizes: Mapping[str, Mapping[str, int]]
+    variances: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, workload: Workload) -> Vectors:
@@ -30,8 +31,11 @@ class Vectors:
             group: {spec.name: spec.num_values for spec in manifest.tensors if spec.name in names}
             for group, names in members.items()
         }
-        return cls(manifest=manifest, groups=workload.groups(), sizes=sizes)
+        return cls(manifest=manifest, groups=workload.groups(), sizes=sizes, variances=workload.variances())
 
     @property
     def parameter_groups(self) -> tuple[str, ...]:
         return tuple(group.name for group in self.groups)
+
+    def num_values(self, name: str) -> int:
+        return next(sizes[name] for sizes in self.sizes.values() if name in sizes)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 
@@ -14,6 +15,10 @@ from tests.servers.template import harden_template, migrate_template
 
 UNIT_TESTS = Path(__file__).parent / "unit"
 ConnectAs = Callable[[str, str], Connection]
+
+# An example's time is the machine's business; what must be fast has a benchmark.
+hypothesis.settings.register_profile("barnraise", deadline=None)
+hypothesis.settings.load_profile("barnraise")
 
 SERVER = pytest.StashKey[Server]()
 SESSION = pytest.StashKey[TestSession]()

@@ -24,6 +24,7 @@ class FakeHub:
     gated: set[str] = dataclasses.field(default_factory=set)
     requests: list[str] = dataclasses.field(default_factory=list)
     cuts_downloads: bool = False
+    tokens: set[str | None] = dataclasses.field(default_factory=set)
 
     @property
     def downloads(self) -> list[str]:
@@ -61,6 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub: FakeHub = self.server.hub  # type: ignore[attr-defined]
         path = unquote(urlsplit(self.path).path)
         hub.requests.append(f"{self.command} {path}")
+        hub.tokens.add(self.headers.get("Authorization"))
         match = _API.fullmatch(path) or _FILE.fullmatch(path)
         files = hub.repositories.get(match["repository"]) if match else None
         if match is None or files is None:

@@ -189,12 +189,15 @@ class Behind:
             losses=result.gradient.losses,
         )
 
+        # One part a transaction: a broken connection loses a part, not the whole gradient. And none begins before its
+        # bytes are there: on a slow line the server would end it as idle.
+        uploads = self._here.engine.execution_options(isolation_level="AUTOCOMMIT")
+
         def upload() -> None:
-            # One part a transaction: a broken connection loses a part, not the whole gradient.
             for number, part in enumerate(parts[:-1]):
-                with self._here.engine.begin() as conn:
+                with uploads.connect() as conn:
                     ledger.upload_part(conn, lease=result.lease, part=number, content=part)
-            with self._here.engine.begin() as conn:
+            with uploads.connect() as conn:
                 ledger.submit(conn, lease=result.lease, submission=submission, last_part=parts[-1])
 
         try:

@@ -131,6 +131,13 @@ class Coordinator(Section):
     keep_gradient_blobs: CountOrZero = Field(
         default=0, description="Newest merged gradients whose bytes stay in the database, for audits."
     )
+    keep_events: CountOrZero = Field(
+        default=1_000_000, description="Newest events on units and gradients that stay in the log; 0 keeps all."
+    )
+    evaluate_every: CountOrZero = Field(
+        default=10, description="Versions between two measurements on held-out data; 0 measures none."
+    )
+    evaluate_samples: Count = Field(default=1024, description="Held-out samples in one measurement.")
     max_units_per_worker: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=4, description="Work units that one worker may hold at a time, claimed ahead included."
     )

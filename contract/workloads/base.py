@@ -96,7 +96,9 @@ class OpenModel(Protocol):
 
     def gradient(self, samples: Batch, *, seed: int, batch_size: int, watch: Watch | None = None) -> GradientResult: ...
 
-    def evaluate(self, dataset: Dataset, *, max_samples: int = 1024, seed: int = 0) -> dict[str, float]:
+    def evaluate(
+        self, dataset: Dataset, *, max_samples: int = 1024, seed: int = 0, watch: Watch | None = None
+    ) -> dict[str, float]:
         """Held-out metrics by name, of at most `max_samples` samples, evenly spread."""
         ...
 
@@ -129,6 +131,10 @@ class Workload(Protocol):
     def groups(self) -> tuple[Group, ...]: ...
 
     def buffers(self) -> tuple[str, ...]: ...
+
+    def variances(self) -> tuple[str, ...]:
+        """Those of the buffers that are never negative; below zero their square root is no number."""
+        ...
 
     def initial(self, seed: int) -> dict[str, Tensor]: ...
 

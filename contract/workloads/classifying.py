@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,9 +17,9 @@ class ClassifyingModel(LossModel):
         images, labels = _labelled(batch)
         return functional.cross_entropy(self.module(images.to(self.device)), labels.to(self.device))
 
-    def _metrics(self, dataset: Dataset, num_samples: int, seed: int) -> dict[str, float]:
+    def _metrics(self, batches: Iterator[Batch], num_samples: int, seed: int) -> dict[str, float]:
         loss = correct = 0.0
-        for batch in self._batches(dataset, num_samples):
+        for batch in batches:
             images, labels = _labelled(batch)
             scores = self.module(images.to(self.device)).cpu()
             loss += functional.cross_entropy(scores, labels, reduction="sum").item()

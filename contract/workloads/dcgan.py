@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Iterator
 from typing import ClassVar, Final, Literal
 
 import torch
@@ -121,13 +122,13 @@ class AdversarialModel(ModuleModel):
             "d_g_z": score_fake.detach().sigmoid().mean(),
         }
 
-    def _metrics(self, dataset: Dataset, num_samples: int, seed: int) -> dict[str, float]:
+    def _metrics(self, batches: Iterator[Batch], num_samples: int, seed: int) -> dict[str, float]:
         features = RandomFeatures(self._options.channels).to(self.device)
         seen: list[Tensor] = []
         drawn: list[Tensor] = []
         d_x = d_g_z = 0.0
         first = 0
-        for batch in self._batches(dataset, num_samples):
+        for batch in batches:
             real = _images(batch).to(self.device)
             fake = self._draw(Noise(seed=seed, first=first, count=num_samples_of(batch)))
             first += num_samples_of(batch)

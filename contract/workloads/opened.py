@@ -59,11 +59,14 @@ class ModuleModel(abc.ABC):
         )
 
     @torch.no_grad()
-    def evaluate(self, dataset: Dataset, *, max_samples: int = 1024, seed: int = 0) -> dict[str, float]:
+    def evaluate(
+        self, dataset: Dataset, *, max_samples: int = 1024, seed: int = 0, watch: Watch | None = None
+    ) -> dict[str, float]:
+        num_samples = min(max_samples, dataset.num_samples)
         self._restore_buffers()
         self.module.eval()
         try:
-            return self._metrics(dataset, min(max_samples, dataset.num_samples), seed)
+            return self._metrics(_batches(dataset, num_samples, watch), num_samples, seed)
         finally:
             self.module.train()
 
@@ -72,13 +75,7 @@ class ModuleModel(abc.ABC):
         """Add `share` of the gradient of the batch's mean loss to `.grad`; return detached means of the batch."""
 
     @abc.abstractmethod
-    def _metrics(self, dataset: Dataset, num_samples: int, seed: int) -> dict[str, float]: ...
-
-    def _batches(self, dataset: Dataset, num_samples: int) -> Iterator[Batch]:
-        # Evenly spread: neighbours may be pages of one book.
-        places = [place * dataset.num_samples // num_samples for place in range(num_samples)]
-        for first in range(0, num_samples, _EVALUATION_BATCH):
-            yield dataset.batch(places[first : first + _EVALUATION_BATCH])
+    def _metrics(self, batches: Iterator[Batch], num_samples: int, seed: int) -> dict[str, float]: ...
 
     def _noise(self, seed: int, first: int, count: int) -> Noise:
         noise = Noise(seed=seed, first=first, count=count)
@@ -166,6 +163,10 @@ class ModuleWorkload(abc.ABC):
     def buffers(self) -> tuple[str, ...]:
         return tuple(name for name, _ in self._bare_module().named_buffers())
 
+    def variances(self) -> tuple[str, ...]:
+        layers = self._bare_module().named_modules()
+        return tuple(f"{name}.running_var" for name, layer in layers if isinstance(layer, nn.BatchNorm2d))
+
     def initial(self, seed: int) -> dict[str, Tensor]:
         module = self._bare_module().to_empty(device="cpu")
         with torch.no_grad():
@@ -180,6 +181,15 @@ class ModuleWorkload(abc.ABC):
         # On "meta" a module takes no memory, and torch's own initialisation takes nothing from the global generator.
         with torch.device("meta"):
             return self._module()
+
+
+def _batches(dataset: Dataset, num_samples: int, watch: Watch | None) -> Iterator[Batch]:
+    # Evenly spread: neighbours may be pages of one book.
+    places = [place * dataset.num_samples // num_samples for place in range(num_samples)]
+    for first in range(0, num_samples, _EVALUATION_BATCH):
+        if watch is not None:
+            watch(first)
+        yield dataset.batch(places[first : first + _EVALUATION_BATCH])
 
 
 def fill_linear(weight: Tensor, bias: Tensor | None, generator: torch.Generator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from torch import Tensor
 from torch.nn import functional
@@ -22,8 +23,8 @@ class PredictingModel(LossModel):
         scores = self.module(tokens[:, :-1])
         return functional.cross_entropy(scores.flatten(0, 1), tokens[:, 1:].flatten())
 
-    def _metrics(self, dataset: Dataset, num_samples: int, seed: int) -> dict[str, float]:
-        total = sum(self._loss(batch).item() * num_samples_of(batch) for batch in self._batches(dataset, num_samples))
+    def _metrics(self, batches: Iterator[Batch], num_samples: int, seed: int) -> dict[str, float]:
+        total = sum(self._loss(batch).item() * num_samples_of(batch) for batch in batches)
         loss = total / num_samples
         return {"loss": loss, "perplexity": math.exp(min(loss, _WORST_LOSS))}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import threading
 from pathlib import Path
@@ -19,6 +20,14 @@ config_option = click.option(
 overrides_option = click.option(
     "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Overrides a key of the configuration."
 )
+
+
+def as_typed(config_file: Path | None, overrides: tuple[str, ...]) -> str:
+    """What names the run on the command line, for commands that people are told to type; nothing that may be secret."""
+    named = [word for override in overrides if override.startswith("run.name=") for word in ("--set", override)]
+    return "".join(
+        f" {shlex.quote(word)}" for word in [*(["--config", str(config_file)] if config_file else []), *named]
+    )
 
 
 def load(config_file: Path | None, overrides: tuple[str, ...]) -> Config:

@@ -1,4 +1,4 @@
-"""Leading a run: start."""
+"""Training: start, and train-local."""
 
 from __future__ import annotations
 
@@ -7,21 +7,65 @@ from pathlib import Path
 
 import click
 
-from coordinator.commands.options import config_option, load, overrides_option, stop_on_interrupt
+from coordinator.commands.options import as_typed, config_option, load, overrides_option, stop_on_interrupt
 
 
 @click.command()
 @config_option
 @overrides_option
-def start(config_file: Path | None, overrides: tuple[str, ...]) -> None:
+@click.option(
+    "--epochs", type=click.IntRange(1), help="Epochs in all; a run that exists, even a finished one, is given more."
+)
+def start(config_file: Path | None, overrides: tuple[str, ...], epochs: int | None) -> None:
     """Lead the run of the configuration, from its beginning or from where it stands."""
     from rich.console import Console
 
     from coordinator.place import open_place
     from coordinator.starting import Start
 
+    more = () if epochs is None else (f"training.num_epochs={epochs}",)
+    config = load(config_file, (*overrides, *more))
+    stop = threading.Event()
+    stop_on_interrupt(stop)
+    Start(
+        config=config,
+        config_file=config_file,
+        place=open_place(config, config_file),
+        console=Console(),
+        stop=stop,
+        epochs=epochs,
+        options=as_typed(config_file, overrides),
+    ).run()
+
+
+@click.command("train-local")
+@config_option
+@overrides_option
+@click.option("--updates", type=click.IntRange(1), help="Updates to make. [default: as many as the epochs come to]")
+@click.option(
+    "--save",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the weights here at the end, as safetensors.",
+)
+@click.option("--device", default="cpu", show_default=True, help="Device to compute on, in PyTorch's words.")
+def train_local(
+    config_file: Path | None, overrides: tuple[str, ...], updates: int | None, file: Path | None, device: str
+) -> None:
+    """Train the same run in this process alone: no database, no volunteers.
+
+    Ctrl-C ends it after the update under way; it is evaluated and saved all the same.
+    """
+    from rich.console import Console
+
+    from coordinator.solo import Solo
+
+    if file is not None and not file.absolute().parent.is_dir():
+        # Said before the training, not after an hour of it.
+        raise click.BadParameter(f"there is no folder {file.absolute().parent}", param_hint="--save")
     config = load(config_file, overrides)
     stop = threading.Event()
     stop_on_interrupt(stop)
-    place = open_place(config, config_file)
-    Start(config=config, config_file=config_file, place=place, console=Console(), stop=stop).run()
+    Solo(
+        config=config, config_file=config_file, console=Console(), stop=stop, updates=updates, file=file, device=device
+    ).run()

@@ -84,6 +84,15 @@ def stop(settings: EmbeddedSettings) -> None:
             process.stop(places, make_reachable(find_binaries(settings.binaries, places.data), places))
 
 
+def has_fallen(settings: EmbeddedSettings) -> bool:
+    """Whether server or front ended without being stopped: then what they leave behind is still there."""
+    places = folders.find(settings.state_directory)
+    if places is None:
+        return False
+    server_fell = (places.data / "postmaster.pid").exists() and process.postmaster_pid(places.data) is None
+    return server_fell or (places.front_record.exists() and front_control.running_front(places) is None)
+
+
 def status(settings: EmbeddedSettings) -> ServerStatus:
     with _explained(settings):
         places = folders.find(settings.state_directory)

@@ -57,7 +57,7 @@ _ROSTER = text("""
       LEFT JOIN ledger.heartbeats h ON h.worker_id = w.id
      GROUP BY v.id ORDER BY v.name""")
 # In whatever database of the server: elsewhere they would hold connections and burn CPU just as well.
-# A slow network is no misbehaviour: while a statement waits for the line (ClientWrite), ten times the limit.
+# A slow network is no misbehaviour: while a statement waits for the line, down or up, ten times the limit.
 # The statement counts beside its transaction: a DO block that commits in a loop is never in one transaction for long.
 _OVERSTAYING = text("""
     SELECT s.pid, s.name, s.offence, s.seconds
@@ -67,13 +67,26 @@ _OVERSTAYING = text("""
                         THEN 'idle in an open transaction'
                         WHEN least(a.xact_start, CASE WHEN a.state = 'active' THEN a.query_start END)
                              < now() - make_interval(secs => :transaction_seconds
-                                   * CASE WHEN a.state = 'active' AND a.wait_event = 'ClientWrite' THEN 10 ELSE 1 END)
+                                   * CASE WHEN a.state = 'active' AND a.wait_event IN ('ClientWrite', 'ClientRead')
+                                          THEN 10 ELSE 1 END)
                         THEN 'in one transaction or statement too long' END AS offence,
                    extract(epoch FROM now() - least(a.xact_start, a.query_start))::double precision AS seconds
               FROM pg_stat_activity a
               JOIN ledger.volunteers v ON v.role_name = a.usename) s
      WHERE s.offence IS NOT NULL""")
 _END_SESSION = text("SELECT pg_terminate_backend(:pid)")
+# Who keeps a session of ours waiting for a lock. Of strangers the server tells no more than their login.
+_HOLDING_UP = text("""
+    SELECT DISTINCT b.pid, b.usename AS login, v.name AS volunteer,
+           extract(epoch FROM now() - b.xact_start)::double precision AS seconds
+      FROM (SELECT pid FROM pg_stat_activity
+             WHERE datname = current_database() AND usename = current_user AND wait_event_type = 'Lock') waiting
+     CROSS JOIN LATERAL unnest(pg_blocking_pids(waiting.pid)) AS blocker (pid)
+      JOIN pg_stat_activity b ON b.pid = blocker.pid
+      LEFT JOIN ledger.volunteers v ON v.role_name = b.usename
+     WHERE NOT coalesce(b.usename = current_user AND b.application_name = 'barnraise coordinator', false)
+     ORDER BY b.pid""")
+_NOTIFICATIONS_WAITING = text("SELECT pg_notification_queue_usage()")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +114,17 @@ class Overstaying:
     volunteer: str
     offence: str
     seconds: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class HoldingUp:
+    """A session whose lock a session of ours waits for. `volunteer` is None for anybody else, and how long their
+    transaction has lasted is not told of everybody."""
+
+    pid: int
+    login: str
+    volunteer: str | None
+    seconds: float | None
 
 
 def role_name_for(database: str, name: str) -> str:
@@ -217,6 +241,19 @@ def roster(conn: Connection) -> list[RosterLine]:
 def overstaying(conn: Connection, *, transaction_seconds: float, idle_seconds: float) -> Sequence[Overstaying]:
     rows = conn.execute(_OVERSTAYING, {"transaction_seconds": transaction_seconds, "idle_seconds": idle_seconds})
     return [Overstaying(pid=row.pid, volunteer=row.name, offence=row.offence, seconds=row.seconds) for row in rows]
+
+
+def holding_up(conn: Connection) -> Sequence[HoldingUp]:
+    return [
+        HoldingUp(pid=row.pid, login=row.login or "the server itself", volunteer=row.volunteer, seconds=row.seconds)
+        for row in conn.execute(_HOLDING_UP)
+    ]
+
+
+def share_of_notifications_waiting(conn: Connection) -> float:
+    """Of the server's queue, which holds what any listener has not read yet. When it is full, no NOTIFY is committed
+    any more, on the whole server."""
+    return float(conn.execute(_NOTIFICATIONS_WAITING).scalar_one())
 
 
 def end_session(conn: Connection, *, pid: int) -> bool:

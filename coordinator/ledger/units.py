@@ -20,11 +20,12 @@ _OPEN = text("""
                   CAST(:seeds AS bigint[])) WITH ORDINALITY AS n (epoch, first_sample, num_samples, seed, place)
     RETURNING id""")
 # SKIP LOCKED: a volunteer's open transaction may hold a unit; the next turn finds it.
+# OR, not IN: each of the two states has an index, and after a million units none of them should be read.
 _CANCEL = text("""
     UPDATE ledger.work_units u
        SET state = 'cancelled', state_reason = :reason, lease_token = NULL, lease_expires_at = NULL, finished_at = now()
       FROM (SELECT id FROM ledger.work_units
-             WHERE run_id = :run AND state IN ('open', 'leased') AND planned_version <= :version
+             WHERE run_id = :run AND (state = 'open' OR state = 'leased') AND planned_version <= :version
                FOR UPDATE SKIP LOCKED) overtaken
      WHERE u.id = overtaken.id
     RETURNING u.id""")

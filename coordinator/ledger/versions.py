@@ -12,6 +12,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, text
 
 from contract.database import CHANNEL, binary_cursor
+from contract.errors import LeadershipLost
 from contract.ids import GradientId, RunId, Version
 
 Kind = Literal["weights", "optimizer"]
@@ -19,10 +20,12 @@ Part = bytes | bytearray | memoryview
 
 _ADD_VERSION = text("""
     INSERT INTO ledger.model_versions (run_id, number, parent, sha256, num_bytes, manifest, optimizer_step)
-    VALUES (:run, :number, :parent, :sha256, :num_bytes, CAST(:manifest AS jsonb), :optimizer_step)""")
+    VALUES (:run, :number, :parent, :sha256, :num_bytes, CAST(:manifest AS jsonb), :optimizer_step)
+    ON CONFLICT (run_id, number) DO NOTHING""")
 _ADD_PART = """
     INSERT INTO ledger.model_parts (run_id, version, kind, part, sha256, content)
-    VALUES (%b, %b, %t, %b::integer, %b, %b)"""
+    VALUES (%b, %b, %t, %b::integer, %b, %b)
+    ON CONFLICT (run_id, version, kind, part) DO NOTHING"""
 _SET_HEAD = text("UPDATE ledger.runs SET head_version = :version WHERE id = :run")
 _ADD_AGGREGATION = text("""
     INSERT INTO ledger.aggregations (run_id, version, rule, options, gradient_ids, weights, input_sha256, output_sha256,
@@ -32,6 +35,8 @@ _ADD_AGGREGATION = text("""
 _ADD_METRICS = text("""
     INSERT INTO ledger.metrics (run_id, version, name, value) VALUES (:run, :version, :name, :value)
     ON CONFLICT (run_id, version, name) DO UPDATE SET value = excluded.value""")
+_LAST_WITH_METRICS = text("""
+    SELECT max(version) FROM ledger.metrics WHERE run_id = :run AND starts_with(name, :prefix)""")
 _FIND_VERSION = text("""
     SELECT sha256, num_bytes, optimizer_step FROM ledger.model_versions WHERE run_id = :run AND number = :version""")
 _NUM_PARTS = text("""
@@ -44,10 +49,12 @@ _AGGREGATED_WEIGHTS = text("""
     SELECT gradient, weight
       FROM ledger.aggregations a, unnest(a.gradient_ids, a.weights) AS one (gradient, weight)
      WHERE a.run_id = :run AND a.version = :version""")
+_KEPT = text("""
+    SELECT DISTINCT version FROM ledger.model_parts WHERE run_id = :run AND kind = 'weights' ORDER BY version""")
 _FORGET_PARTS = text("""
     DELETE FROM ledger.model_parts p USING ledger.model_versions m
      WHERE m.run_id = p.run_id AND m.number = p.version AND NOT m.is_keeper AND p.run_id = :run AND p.kind = :kind
-       AND p.version < :before AND p.version <> :spared""")
+       AND p.version < :before AND p.version IS DISTINCT FROM CAST(:spared AS bigint)""")
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 
@@ -90,7 +97,7 @@ def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> bytes:
         whole = beside.submit(digest_of, new.parts)
         add_parts(conn, run=run, version=new.number, kind="weights", parts=new.parts)
         digest = whole.result()
-    conn.execute(
+    added = conn.execute(
         _ADD_VERSION,
         {
             "run": run,
@@ -101,7 +108,9 @@ def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> bytes:
             "manifest": new.manifest,
             "optimizer_step": new.optimizer_step,
         },
-    )
+    ).rowcount
+    if added == 0:
+        raise _published_by_another(new.number)
     conn.execute(_SET_HEAD, {"run": run, "version": new.number})
     conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": f"head {run} {new.number}"})
     return digest
@@ -111,6 +120,8 @@ def add_parts(conn: Connection, *, run: RunId, version: Version, kind: Kind, par
     with binary_cursor(conn) as cursor:
         for number, part in enumerate(parts):
             cursor.execute(_ADD_PART, (run, version, kind, number, hashlib.sha256(part).digest(), part))
+            if cursor.rowcount == 0:
+                raise _published_by_another(version)
 
 
 def record_aggregation(conn: Connection, *, run: RunId, version: Version, aggregation: Aggregation) -> None:
@@ -122,6 +133,12 @@ def record_aggregation(conn: Connection, *, run: RunId, version: Version, aggreg
 def record_metrics(conn: Connection, *, run: RunId, version: Version, metrics: Mapping[str, float]) -> None:
     for name, value in metrics.items():
         conn.execute(_ADD_METRICS, {"run": run, "version": version, "name": name, "value": value})
+
+
+def last_with_metrics(conn: Connection, *, run: RunId, prefix: str) -> Version | None:
+    """The newest version that has a metric whose name begins so."""
+    found: int | None = conn.execute(_LAST_WITH_METRICS, {"run": run, "prefix": prefix}).scalar_one()
+    return None if found is None else Version(found)
 
 
 def find_version(conn: Connection, *, run: RunId, version: Version) -> VersionHead:
@@ -138,9 +155,15 @@ def read_parts(conn: Connection, *, run: RunId, version: Version, kind: Kind) ->
             yield row[0]
 
 
-def last_remembered(conn: Connection, *, run: RunId, up_to: Version) -> Version:
-    """The newest version whose optimizer's state is written down; the first one's always is."""
-    return Version(conn.execute(_LAST_REMEMBERED, {"run": run, "up_to": up_to}).scalar_one())
+def kept_versions(conn: Connection, *, run: RunId) -> list[Version]:
+    """Those whose weights are still there."""
+    return [Version(number) for number in conn.execute(_KEPT, {"run": run}).scalars()]
+
+
+def last_remembered(conn: Connection, *, run: RunId, up_to: Version) -> Version | None:
+    """The newest version whose optimizer's state is written down."""
+    found: int | None = conn.execute(_LAST_REMEMBERED, {"run": run, "up_to": up_to}).scalar_one()
+    return None if found is None else Version(found)
 
 
 def aggregated_weights(conn: Connection, *, run: RunId, version: Version) -> dict[GradientId, float]:
@@ -149,7 +172,7 @@ def aggregated_weights(conn: Connection, *, run: RunId, version: Version) -> dic
     return {GradientId(row.gradient): row.weight for row in rows}
 
 
-def forget_parts(conn: Connection, *, run: RunId, kind: Kind, before: Version, spared: Version) -> int:
+def forget_parts(conn: Connection, *, run: RunId, kind: Kind, before: Version, spared: Version | None = None) -> int:
     """Frees old versions' bytes, except keepers' and those of `spared`; their records stay."""
     values = {"run": run, "kind": kind, "before": before, "spared": spared}
     return conn.execute(_FORGET_PARTS, values).rowcount
@@ -160,3 +183,7 @@ def digest_of(parts: Sequence[Part]) -> bytes:
     for part in parts:
         digest.update(part)
     return digest.digest()
+
+
+def _published_by_another(version: Version) -> LeadershipLost:
+    return LeadershipLost(f"version {version} was published by another coordinator; this one reads the run again")

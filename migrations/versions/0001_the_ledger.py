@@ -170,9 +170,15 @@ def upgrade() -> None:
         sa.Column("max_leases_per_worker", sa.Integer(), server_default=sa.text("4"), nullable=False),
         sa.Column("max_part_bytes", sa.BigInteger(), server_default=sa.text("4194304"), nullable=False),
         sa.Column("max_gradient_bytes", sa.BigInteger(), server_default=sa.text("1073741824"), nullable=False),
+        sa.Column("parent_run_id", sa.BigInteger(), nullable=True),
+        sa.Column("parent_version", sa.BigInteger(), nullable=True),
         sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("started_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("finished_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("stop_asked_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "(parent_run_id IS NULL) = (parent_version IS NULL)", name=op.f("ck_runs_parent_is_a_version")
+        ),
         sa.CheckConstraint(
             "(state = 'finished') = (finished_at IS NOT NULL)", name=op.f("ck_runs_finished_has_a_time")
         ),
@@ -197,6 +203,7 @@ def upgrade() -> None:
         sa.CheckConstraint("claim_floor BETWEEN 0 AND next_position", name=op.f("ck_runs_floor_lies_below_the_end")),
         sa.CheckConstraint("max_retries >= 0", name=op.f("ck_runs_max_retries_counts")),
         sa.CheckConstraint("num_gradients_per_update >= 1", name=op.f("ck_runs_update_needs_a_gradient")),
+        sa.ForeignKeyConstraint(["parent_run_id"], ["ledger.runs.id"], name=op.f("fk_runs_parent_run_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
         sa.UniqueConstraint("name", name=op.f("uq_runs_name")),
         schema="ledger",

@@ -5,10 +5,9 @@ from __future__ import annotations
 import uuid
 
 import pytest
-import sqlalchemy.exc
 from sqlalchemy import Connection, text
 
-from contract.errors import IllegalTransition
+from contract.errors import IllegalTransition, LeadershipLost
 from contract.ids import GradientId, Version
 from coordinator.ledger import gradients, runs, units, versions
 from tests.integration.classroom import GRADIENT, Classroom, claim, classroom, join, submission
@@ -148,7 +147,7 @@ def test_a_version_is_published_once(classroom: Classroom) -> None:
         versions.publish_version(one, run=classroom.run, new=new)
         with blocked(watcher, other, lambda: versions.publish_version(other, run=classroom.run, new=new)) as published:
             one.commit()
-            with pytest.raises(sqlalchemy.exc.IntegrityError):
+            with pytest.raises(LeadershipLost, match="version 1 was published by another coordinator"):
                 published.result()
 
 

@@ -12,15 +12,18 @@ from sqlalchemy import URL, Connection, Engine, text
 from contract.database import binary_cursor, engine_for
 from contract.errors import (
     DatabaseError,
+    DatabaseFull,
     DatabaseReadOnly,
     DatabaseUnreachable,
     LeaseLost,
+    LockHeld,
     LoginRefused,
     MissingRight,
+    ServerInTrouble,
     StatementEnded,
     TooManyConnections,
 )
-from tests.integration.two_at_once import open_transaction
+from tests.integration.two_at_once import blocked, open_transaction
 from tests.servers.databases import Database
 from tests.servers.server import Login
 
@@ -123,8 +126,54 @@ def test_a_lock_that_takes_too_long(engine: Engine) -> None:
     with open_transaction(engine) as holder, open_transaction(engine) as other:
         holder.execute(text("LOCK TABLE ledger.metrics"))
         other.execute(text("SET LOCAL lock_timeout = '20ms'"))
-        with pytest.raises(StatementEnded, match="lock timeout"):
+        with pytest.raises(LockHeld, match="lock timeout"):
             other.execute(text("SELECT FROM ledger.metrics"))
+
+
+def test_two_that_wait_for_each_other(engine: Engine) -> None:
+    with (
+        open_transaction(engine) as one,
+        open_transaction(engine) as other,
+        engine.connect() as watcher,
+        pytest.raises(StatementEnded, match="deadlock detected"),
+    ):
+        one.execute(text("LOCK TABLE ledger.metrics"))
+        other.execute(text("LOCK TABLE ledger.events"))
+        with blocked(watcher, one, lambda: one.execute(text("LOCK TABLE ledger.events"))) as first:
+            try:
+                other.execute(text("LOCK TABLE ledger.metrics"))
+            finally:
+                # Whichever of the two was ended, the other has its lock then.
+                other.rollback()
+                first.result(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "error"),
+    [
+        ("53100", DatabaseFull),
+        ("53200", ServerInTrouble),
+        ("54000", ServerInTrouble),
+        ("58030", ServerInTrouble),
+        ("40001", StatementEnded),
+        ("57P04", DatabaseUnreachable),
+    ],
+)
+def test_what_a_server_in_trouble_says(engine: Engine, sqlstate: str, error: type[DatabaseError]) -> None:
+    said(error, engine, f"DO $$ BEGIN RAISE EXCEPTION 'so it is' USING ERRCODE = '{sqlstate}'; END $$")
+
+
+def test_a_session_that_began_read_only_is_not_kept(database: Database, engine: Engine) -> None:
+    delete = text("DELETE FROM ledger.metrics")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        conn.execute(text(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on"))
+        other = engine_for(engine.url, application="test")
+        with pytest.raises(DatabaseReadOnly), other.begin() as begun:
+            begun.execute(delete)
+        conn.execute(text(f"ALTER DATABASE {database.name} RESET default_transaction_read_only"))
+    with other.begin() as begun:
+        begun.execute(delete)
+    other.dispose()
 
 
 def test_more_connections_than_a_role_may_have(

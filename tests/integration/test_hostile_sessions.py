@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from contract.database import engine_for
 from contract.errors import DatabaseUnreachable, TooManyConnections
 from contract.ids import UnitId
-from coordinator.duties.police import Police
+from coordinator.duties.police import Police, Report
 from coordinator.duties.reap import Reap
 from coordinator.ledger import people
 from tests.integration.classroom import claim, classroom
@@ -29,6 +29,7 @@ from tests.integration.hostile.neighbourhood import (
     let_lapse,
 )
 from tests.integration.hostile.scene import psql
+from tests.integration.two_at_once import blocked, open_transaction
 from tests.waiting import wait_until
 from worker import ledger
 
@@ -147,6 +148,80 @@ def test_a_slow_download_has_ten_times_as_long(hood: Neighbourhood) -> None:
         (ended,) = _police_until_ended(hood, idle_seconds=SHORT, transaction_seconds=SHORT)
         assert ended.pid == pid
         assert ended.seconds >= 10 * SHORT
+
+
+def test_a_session_that_keeps_the_coordinator_waiting_is_ended_before_its_time(hood: Neighbourhood) -> None:
+    police = Police(engine=hood.coordinator, transaction_seconds=LONG, idle_seconds=LONG, fair_seconds=0)
+    with hood.mallory.connect() as held, open_transaction(hood.room.owner) as waiting:
+        HELD["upload_part"](hood, held)
+        discard = text("DELETE FROM ledger.work_units WHERE id = :unit")
+        with (
+            hood.room.owner.connect() as watcher,
+            blocked(watcher, waiting, lambda: waiting.execute(discard, {"unit": hood.lease.unit})) as discarded,
+        ):
+            (ended,) = police.run_once().ended
+            discarded.result(timeout=30)
+        assert (ended.volunteer, ended.offence) == ("mallory", "held what the coordinator needs")
+        with pytest.raises(DatabaseUnreachable):
+            held.execute(text("SELECT 1"))
+        held.invalidate()
+
+
+def test_a_short_wait_for_a_volunteer_is_nobodys_offence(hood: Neighbourhood) -> None:
+    police = Police(engine=hood.coordinator, transaction_seconds=LONG, idle_seconds=LONG)
+    with hood.mallory.connect() as held, open_transaction(hood.room.owner) as waiting:
+        HELD["upload_part"](hood, held)
+        discard = text("DELETE FROM ledger.work_units WHERE id = :unit")
+        with (
+            hood.room.owner.connect() as watcher,
+            blocked(watcher, waiting, lambda: waiting.execute(discard, {"unit": hood.lease.unit})) as discarded,
+        ):
+            assert police.run_once() == Report(ended=())
+            held.rollback()
+            discarded.result(timeout=30)
+
+
+def test_patience_is_short_while_a_listener_holds_the_notifications_up(hood: Neighbourhood) -> None:
+    hour = 3600.0
+    police = Police(engine=hood.coordinator, transaction_seconds=hour, idle_seconds=10 * SHORT, crowded=1e-4)
+    with hood.mallory.connect() as held:
+        HELD["no limits"](hood, held)
+        held.execute(text("LISTEN barnraise"))
+        held.commit()
+        # From here on nothing is dropped from the queue until this transaction ends.
+        held.execute(text("SELECT 1"))
+        pid = held.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        _wait_for(hood, f"SELECT pid FROM pg_stat_activity WHERE pid = {pid}"
+                        f" AND state_change < clock_timestamp() - interval '{2 * SHORT} seconds'")  # fmt: skip
+        assert police.run_once() == Report(ended=()), "there is time while there is room"
+        with hood.bob.begin() as flood:
+            notify = "SELECT pg_notify('barnraise', n || repeat('x', 7900)) FROM generate_series(1, 200) n"
+            flood.exec_driver_sql(notify).all()
+        report = police.run_once()
+        assert [session.pid for session in report.ended] == [pid]
+        assert report.queue_share >= 1e-4
+        held.invalidate()
+    wait_until(lambda: _share_waiting(hood) < 1e-4, what="an empty queue")
+
+
+def test_a_listener_who_never_reads_is_ended(hood: Neighbourhood) -> None:
+    with contextlib.closing(psql(hood.room.database, hood.login)) as deaf:
+        deaf.execute("LISTEN barnraise")
+        pid = deaf.info.backend_pid
+        with hood.bob.begin() as flood:
+            notify = "SELECT pg_notify('barnraise', n || repeat('x', 7900)) FROM generate_series(1, 2000) n"
+            flood.exec_driver_sql(notify).all()
+        _wait_for(hood, f"SELECT pid FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'ClientWrite'")
+        ended = _police_until_ended(hood, idle_seconds=LONG, transaction_seconds=SHORT)
+        assert [session.pid for session in ended] == [pid]
+
+
+def _share_waiting(hood: Neighbourhood) -> float:
+    with hood.coordinator.begin() as conn:
+        # The queue is cut when somebody writes to it and finds the slowest reader further on.
+        conn.exec_driver_sql("SELECT pg_notify('barnraise', 'on we go')").all()
+    with hood.coordinator.begin() as conn:
+        return people.share_of_notifications_waiting(conn)
 
 
 def test_the_unit_of_a_session_that_was_ended_goes_on(hood: Neighbourhood) -> None:

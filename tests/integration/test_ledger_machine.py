@@ -368,7 +368,6 @@ QUICK = settings(
     max_examples=80,
     stateful_step_count=50,
     derandomize=True,
-    deadline=None,
     database=None,
     phases=[Phase.generate, Phase.shrink],
     suppress_health_check=HEALTH,

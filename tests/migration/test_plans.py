@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 import migrations
 from contract.ids import RunId, Version
 from contract.states import RunState
-from coordinator.ledger import gradients, runs, units, versions
+from coordinator.ledger import events, gradients, runs, units, versions
 from tests.integration.classroom import Classroom, claim, classroom, join, new_run
 from tests.servers.databases import Workshop
 from tests.waiting import wait_until
@@ -116,6 +116,26 @@ def test_what_the_coordinator_asks_every_second_is_answered_from_an_index(
     assert not scans_whole_table(plan, "gradients")
 
 
+def test_a_merge_finds_the_units_it_overtakes_without_reading_the_finished_ones(classroom: Classroom) -> None:
+    finished = "UPDATE ledger.work_units SET state = 'cancelled', finished_at = now() WHERE position >= 300"
+    with classroom.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        for statement in (MANY, SOME_LEASED, text(finished), text("VACUUM ANALYZE ledger.work_units")):
+            conn.execute(statement, {"run": classroom.run} if statement is MANY else {})
+        values = {":run": str(classroom.run), ":version": "1", ":reason": "'overtaken'"}
+        plan = explain(conn, with_names(str(units._CANCEL), values))
+    assert the_scan(plan, "ix_work_units_open")
+    assert the_scan(plan, "ix_work_units_leased")
+    assert not scans_whole_table(plan, "work_units")
+
+
+def test_old_events_are_found_from_the_old_end(conn: Connection) -> None:
+    values = {":above": "0", ":keep": "1000", ":at_most": "20000"}
+    plan = explain(conn, with_names(str(events._FORGET), values))
+    conditions = [node.get("Index Cond", "") for node in nodes(plan) if node.get("Index Name") == "pk_events"]
+    assert any("id > 0" in condition for condition in conditions)
+    assert not scans_whole_table(plan, "events")
+
+
 def test_heartbeats_are_written_in_place(classroom: Classroom) -> None:
     alice = classroom.invite("alice")
     classroom.open_units(1)
@@ -195,6 +215,12 @@ def scans_whole_table(plan: dict[str, Any], table: str) -> bool:
 def with_values(query: str, values: dict[str, str]) -> str:
     for name, value in values.items():
         query = re.sub(rf"\b{name}\b", value, query)
+    return query
+
+
+def with_names(query: str, values: dict[str, str]) -> str:
+    for name, value in values.items():
+        query = query.replace(name, value)
     return query
 
 

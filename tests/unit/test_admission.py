@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from contract.ids import GradientId
-from coordinator.admission import Admitted, Refused, admit, norms
+from coordinator.admission import Admitted, Refused, admit, below_zero, norms
 from tests.unit.test_step import PLAIN, decoder_of, random
 
 
@@ -53,6 +54,18 @@ def test_a_wild_buffer_is_refused_too() -> None:
     tensors = random(1)
     tensors["norm.running_mean"][0] = math.nan
     assert verdict(judged(tensors)) == "not finite: buffers"
+
+
+def test_a_variance_below_zero_is_refused() -> None:
+    tensors = random(1)
+    tensors["norm.running_mean"].abs_()
+    vectors = dataclasses.replace(PLAIN, variances=("norm.running_mean",))
+    assert below_zero(decoder_of(tensors), vectors) == []
+    tensors["norm.running_mean"][3] = -1e-30
+    result = admit(
+        gradient=GradientId(1), decoder=decoder_of(tensors), vectors=vectors, num_samples=10, unit_samples=10
+    )
+    assert verdict(result) == "a variance below zero: norm.running_mean"
 
 
 def test_the_largest_numbers_are_finite_still() -> None:

@@ -78,7 +78,7 @@ def test_what_is_read_lies_within_the_promise(codec: Codec, trial: str) -> None:
     assert bool((error <= codec.error_bound(tensor).double()).all())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=40))
 @pytest.mark.parametrize("name", CODECS.names)
 def test_the_promise_holds_for_any_values(name: str, values: list[float]) -> None:

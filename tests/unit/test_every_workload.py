@@ -210,6 +210,28 @@ def test_loaded_weights_are_copied_not_kept(workload: Workload) -> None:
     assert same_bits(computed(workload, samples), model.gradient(samples, seed=SEED, batch_size=8))
 
 
+def test_the_variances_are_named_and_are_none_below_zero(workload: Workload) -> None:
+    assert set(workload.variances()) == {name for name in workload.buffers() if name.endswith("var")}
+    result = computed(workload, samples_for(workload, 16))
+    assert all(bool((result.tensors[name] >= 0).all()) for name in workload.variances())
+
+
+def test_whoever_watches_a_measurement_can_end_it(workload: Workload) -> None:
+    model = workload.open_model()
+    model.load(workload.initial(3))
+    seen: list[int] = []
+
+    def watch(num_done: int) -> None:
+        seen.append(num_done)
+        if num_done:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        model.evaluate(dataset_for(workload, "held_out"), max_samples=200, watch=watch)
+    assert seen == [0, 128]
+    assert model.evaluate(dataset_for(workload, "held_out"), max_samples=16)
+
+
 def test_the_metrics_are_numbers_and_repeat(workload: Workload) -> None:
     model = workload.open_model()
     model.load(workload.initial(3))

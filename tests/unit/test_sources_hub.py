@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from contract.config import parse_config
 from contract.errors import ConfigError, DataError
 from contract.sources import SOURCES, Dataset, Split
+from coordinator.new_run import open_dataset, open_workload
 from tests.hub_server import COMMIT, FakeHub, serving
 from tests.unit.source_examples import (
     digits,
@@ -233,3 +235,12 @@ def test_a_broken_picture_in_parquet_is_named(hub: FakeHub) -> None:
 def test_files_must_be_named() -> None:
     with pytest.raises(ConfigError, match="files must name a pattern"):
         SOURCES.build("hub", {"files": []})
+
+
+def test_the_token_of_the_configuration_reaches_the_hub(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "of the environment")
+    config = parse_config(
+        "{model: {name: tiny_lstm}, data: {name: hub}, huggingface: {token: hf_of_the_file}}", source="test", environ={}
+    )
+    open_dataset(config, open_workload(config), config_file=None)
+    assert hub.tokens == {"Bearer hf_of_the_file"}

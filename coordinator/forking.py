@@ -1,0 +1,93 @@
+"""`coordinator fork`: a run that begins with the weights of another's version."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sqlalchemy import Connection, Engine
+
+from contract.errors import BlobError, ConfigError, NotFound
+from contract.ids import RunId, Version
+from contract.tensors import unpack
+from contract.workloads import WORKLOADS
+from coordinator.ledger import runs, versions
+from coordinator.living_run import create_run
+from coordinator.replay import Mathematics, recover
+from coordinator.step import TrainingState
+from coordinator.vectors import Vectors
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """RUN or RUN@VERSION, as it is typed; without a version the newest is meant."""
+
+    run: str
+    version: Version | None
+
+    @classmethod
+    def parse(cls, written: str) -> Origin:
+        name, at, number = written.partition("@")
+        if at and not number.isdecimal():
+            raise ValueError(f"{written} is neither RUN nor RUN@VERSION, with a whole number as the version")
+        return cls(run=name, version=Version(int(number)) if at else None)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Forked:
+    run: RunId
+    version: Version
+    keeps_optimizer: bool
+
+
+def fork(engine: Engine, new: runs.NewRun, origin: Origin, *, fresh_optimizer: bool = False) -> Forked:
+    """The optimizer's memory comes along where the ledger still holds it, which is for the newest versions."""
+    # One snapshot: a leader may prune the version while it is read.
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as conn, conn.begin():
+        parent = runs.read_run(conn, name=origin.run)
+        _require_same_model(parent, new)
+        version = parent.head_version if origin.version is None else origin.version
+        kept = versions.kept_versions(conn, run=parent.run)
+        if version not in kept:
+            raise NotFound(_not_there(parent, version, kept))
+        state = None if fresh_optimizer else _state(conn, parent, version)
+        keeps_optimizer = state is not None
+        if state is None:
+            vectors = Vectors.of(WORKLOADS.build(new.workload, new.workload_options))
+            weights = bytearray().join(versions.read_parts(conn, run=parent.run, version=version, kind="weights"))
+            state = TrainingState.start(unpack(weights, vectors.manifest, max_bytes=len(weights)), vectors)
+    with engine.begin() as conn:
+        run = create_run(conn, dataclasses.replace(new, parent_run=parent.run, parent_version=version), state)
+    return Forked(run=run, version=version, keeps_optimizer=keeps_optimizer)
+
+
+def _state(conn: Connection, parent: runs.RunRecord, version: Version) -> TrainingState | None:
+    try:
+        return recover(conn, run=parent.run, version=version, how=Mathematics.of(parent)).state
+    except (NotFound, BlobError):
+        # Of an old version the moments were pruned, or the gradients that they could be computed from.
+        return None
+
+
+def _require_same_model(parent: runs.RunRecord, new: runs.NewRun) -> None:
+    its = WORKLOADS.build(parent.workload, parent.workload_options)
+    ours = WORKLOADS.build(new.workload, new.workload_options)
+    if its != ours:
+        raise ConfigError(
+            [f"model: run {parent.name} trains {its}, the configuration says {ours}; a fork keeps the model"]
+        )
+    if parent.training["workload_version"] != ours.version:
+        raise ConfigError(
+            [
+                f"model: run {parent.name} trains version {parent.training['workload_version']} of {ours.name}, this "
+                f"Barnraise has version {ours.version}, whose weights mean something else"
+            ]
+        )
+
+
+def _not_there(parent: runs.RunRecord, version: Version, kept: list[Version]) -> str:
+    if version > parent.head_version:
+        return f"run {parent.name} has no version {version} yet; the newest is {parent.head_version}"
+    return (
+        f"the weights of version {version} of run {parent.name} were pruned; these still exist: "
+        f"{', '.join(map(str, kept))} (coordinator.keep_versions decides how many)"
+    )

@@ -1,0 +1,88 @@
+"""What the coordinator does besides training: measure, keep order, tidy up. Which duty, how often, in whose thread."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import threading
+from pathlib import Path
+
+from contract.config import Config, find_config_file, resolve_path
+from contract.sources import SOURCES
+from contract.sources.base import Dataset
+from coordinator.duties.evaluate import Evaluate
+from coordinator.duties.keep_leading import KeepLeading
+from coordinator.duties.police import Police
+from coordinator.duties.prune_events import PruneEvents
+from coordinator.duties.raise_server import RaiseServer
+from coordinator.duties.roll_call import RollCall
+from coordinator.duties.trim_logs import TrimLogs
+from coordinator.leadership import LEASE_SECONDS, Leadership
+from coordinator.ledger.runs import RunRecord
+from coordinator.living_run import LivingRun
+from coordinator.loop import Turn
+from coordinator.place import Place, embedded_settings
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Housekeeping:
+    config: Config
+    config_file: Path | None
+    place: Place
+    record: RunRecord
+    living: LivingRun
+    leadership: Leadership
+    resting: threading.Event
+    stop: threading.Event
+
+    def turns(self) -> list[Turn]:
+        """Short ones, between the others."""
+        engine, settings = self.place.engine, self.config.coordinator
+        found = [Turn(duty=RollCall(engine=engine, run=self.living.run), every_seconds=5.0)]
+        if settings.keep_events:
+            found.append(Turn(duty=PruneEvents(engine=engine, keep_events=settings.keep_events), every_seconds=5.0))
+        if self.config.database.embedded:
+            trim = TrimLogs(settings=embedded_settings(self.config, self.config_file))
+            found.append(Turn(duty=trim, every_seconds=600.0))
+        return found
+
+    def beside(self, evaluate: Evaluate | None) -> list[Turn]:
+        """What must not wait for a merge, and what a merge must not wait for."""
+        settings = self.config.coordinator
+        police = Police(
+            engine=self.place.engine,
+            transaction_seconds=settings.volunteer_transaction_seconds,
+            idle_seconds=settings.volunteer_idle_transaction_seconds,
+        )
+        found = [
+            Turn(duty=police, every_seconds=5.0),
+            Turn(duty=KeepLeading(leadership=self.leadership), every_seconds=LEASE_SECONDS / 3),
+        ]
+        if self.config.database.embedded:
+            settings_of_server = embedded_settings(self.config, self.config_file)
+            found.append(Turn(duty=RaiseServer(settings=settings_of_server), every_seconds=5.0))
+        if evaluate is not None:
+            found.append(Turn(duty=evaluate, every_seconds=1.0))
+        return found
+
+    def evaluate(self) -> Evaluate | None:
+        settings = self.config.coordinator
+        if not settings.evaluate_every:
+            return None
+        return Evaluate(
+            engine=self.place.engine,
+            living=self.living,
+            open_held_out=functools.partial(open_held_out, self.record, self.living, self.config, self.config_file),
+            every=settings.evaluate_every,
+            num_samples=settings.evaluate_samples,
+            resting=self.resting,
+            stop=self.stop,
+        )
+
+
+def open_held_out(record: RunRecord, living: LivingRun, config: Config, config_file: Path | None) -> Dataset:
+    """Of the run's data as the ledger has it; only where it lies is this computer's own business."""
+    source = SOURCES.build(record.data["name"], record.data["options"])
+    file = find_config_file(config_file)
+    path = resolve_path(config.data.path, config_file=file) if config.data.path else None
+    return source.open(path=path, split="held_out", num_samples=None, seed=record.seed, **living.workload.view)

@@ -1,0 +1,80 @@
+"""From a configuration to the record of a run, and how the two are compared afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from contract.config import Config, parse_config
+from contract.errors import ConfigError
+from contract.ids import RunId, Version
+from contract.states import RunState
+from coordinator.ledger.runs import RunRecord
+from coordinator.new_run import differences, new_run, open_dataset, open_workload
+
+GLYPHS = "{run: {seed: 3}, model: {name: mlp, image_size: 12}, data: {name: glyphs, num_samples: 200}}"
+
+
+def config_of(*overrides: str, text: str = GLYPHS) -> Config:
+    return parse_config(text, source="test", overrides=overrides, environ={})
+
+
+def record_of(config: Config) -> RunRecord:
+    new = new_run(config, config_file=None)
+    shared = {field.name: getattr(new, field.name) for field in fields(RunRecord) if hasattr(new, field.name)}
+    return RunRecord(run=RunId(1), state=RunState.RUNNING, state_reason=None, head_version=Version(0), **shared)
+
+
+def test_the_record_holds_the_data_it_was_made_with() -> None:
+    config = config_of()
+    data = new_run(config, config_file=None).data
+    dataset = open_dataset(config, open_workload(config), config_file=None, num_samples=200)
+    assert data == {"name": "glyphs", "options": {}, "num_samples": 200, "fingerprint": dataset.fingerprint}
+
+
+def test_the_held_out_split_has_a_size_of_its_own() -> None:
+    config = config_of()
+    assert open_dataset(config, open_workload(config), config_file=None, split="held_out").num_samples == 10_000
+
+
+def test_a_path_is_found_from_the_folder_of_its_configuration(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("To be read by a small model. " * 100, "utf-8")
+    config = config_of(text="{model: {name: tiny_lstm, options: {context: 8}}, data: {name: text, path: texts}}")
+    assert open_dataset(config, open_workload(config), config_file=tmp_path / "config.yaml").num_samples > 10
+
+
+def test_a_mode_that_is_not_there_yet_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"training\.mode: local"):
+        new_run(config_of("training.mode=local"), config_file=None)
+
+
+def test_a_configuration_agrees_with_the_run_it_made() -> None:
+    config = config_of()
+    assert differences(config, record_of(config), asks_for_more=False) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("training.batch_size=8", "batch_size 32, not 8"),
+        ("training.mode=async", "training.mode sync, not async"),
+        ("run.seed=4", "run.seed 3, not 4"),
+        ("compression.codec=fp16", "codec none, not fp16"),
+        ("training.num_epochs=60", "num_epochs 50, not 60 (--epochs 60 gives it more)"),
+        ("training.num_epochs=10", "num_epochs 50, not 10"),
+        ("model.image_size=20", "model Mlp(image_size=12"),
+        ("model.name=cnn", "model.name mlp, not cnn"),
+        ("data.name=shapes", "data.name glyphs, not shapes"),
+        ("data.num_samples=100", "data.num_samples 200, not 100"),
+    ],
+)
+def test_what_the_run_keeps_is_named(change: str, says: str) -> None:
+    (told,) = differences(config_of(change), record_of(config_of()), asks_for_more=False)
+    assert told.startswith(says)
+
+
+def test_more_epochs_that_are_asked_for_are_no_difference() -> None:
+    assert differences(config_of("training.num_epochs=60"), record_of(config_of()), asks_for_more=True) == []
