@@ -19,3 +19,13 @@ def num_gradients_for(num_workers: int) -> int:
         return _POINTS[-1][1]
     (size_before, before), (size_after, after) = _POINTS[at - 1], _POINTS[at]
     return round(before + (after - before) * (num_workers - size_before) / (size_after - size_before))
+
+
+def next_num_gradients(num_workers: int, *, before: int) -> int:
+    """For the next round of a run that follows its class. It grows at once and shrinks for two workers less, so that
+    one who comes and goes changes nothing; more gradients than workers are never asked for."""
+    if num_workers == 0:
+        return before
+    least = num_gradients_for(num_workers)
+    keeps = least <= before <= min(num_workers, num_gradients_for(num_workers + 1))
+    return before if keeps else least

@@ -14,10 +14,11 @@ from contract.workloads import WORKLOADS
 from contract.workloads.base import Hyperparameters, Workload
 from coordinator.aggregators import Aggregator
 from coordinator.cutting import Cutting
-from coordinator.ledger import runs, units, versions
+from coordinator.ledger import gradients, runs, units, versions
 from coordinator.ledger.versions import Part
 from coordinator.planning import Pool
 from coordinator.replay import Mathematics, recover
+from coordinator.staleness import SUBMISSIONS_KEPT, Paces, Policy, Submission
 from coordinator.step import TrainingState
 from coordinator.vectors import Vectors
 
@@ -40,6 +41,9 @@ class LivingRun:
     head: Version
     state: TrainingState
     pool: Pool
+    num_gradients: int
+    staleness: Policy
+    paces: Paces
     # The version whose optimizer state the ledger has; the gradients merged since are kept, and these are their bytes.
     remembered: Version
     unremembered_bytes: int = 0
@@ -52,10 +56,7 @@ class LivingRun:
         fresh = open_run(conn, name=self.name)
         self.head, self.state, self.pool, self.is_stale = fresh.head, fresh.state, fresh.pool, False
         self.remembered, self.unremembered_bytes = fresh.remembered, fresh.unremembered_bytes
-
-    @property
-    def num_gradients(self) -> int:
-        return int(self.training["num_workunits_per_update"])
+        self.num_gradients, self.paces = fresh.num_gradients, fresh.paces
 
     def put_back(self, conn: Connection, lost: Sequence[UnitId]) -> None:
         """The samples of these units are handed out once more."""
@@ -76,6 +77,7 @@ def open_run(conn: Connection, *, name: str) -> LivingRun:
     training = record.training
     how = Mathematics.of(record)
     recovered = recover(conn, run=record.run, version=record.head_version, how=how)
+    staleness = Policy.of(training["staleness"])
     cutting = Cutting(
         run_seed=record.seed,
         num_samples=record.data["num_samples"],
@@ -102,6 +104,16 @@ def open_run(conn: Connection, *, name: str) -> LivingRun:
                 for epoch, first in units.taken_ranges(conn, run=record.run)
             ],
         ),
+        num_gradients=record.num_gradients_per_update,
+        staleness=staleness,
+        paces=read_paces(conn, record.run) if staleness.policy == "adaptive" else Paces(),
+    )
+
+
+def read_paces(conn: Connection, run: RunId) -> Paces:
+    return Paces(
+        Submission(gradient=gradient, worker=worker, at=at)
+        for gradient, worker, at in gradients.last_submissions(conn, run=run, each=SUBMISSIONS_KEPT)
     )
 
 

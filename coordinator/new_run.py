@@ -11,7 +11,9 @@ from contract.sources import SOURCES
 from contract.sources.base import Dataset, Split
 from contract.workloads import WORKLOADS, options_from, require_fit
 from contract.workloads.base import Workload
+from coordinator.class_size import num_gradients_for
 from coordinator.ledger.runs import NewRun, RunRecord
+from coordinator.staleness import Policy
 
 _HYPERPARAMETERS = ("learning_rate_g", "learning_rate_d", "beta1", "beta2")
 
@@ -72,8 +74,7 @@ def differences(config: Config, record: RunRecord, *, asks_for_more: bool) -> li
 
 def run_of(config: Config, workload: Workload, dataset: Dataset) -> NewRun:
     training = config.training
-    if training.num_workunits_per_update == "auto":
-        raise ConfigError(["training.num_workunits_per_update: auto is not understood yet; give a number"])
+    per_update = training.num_workunits_per_update
     if training.mode == "local":
         raise ConfigError(["training.mode: local steps are not understood yet; take sync or async"])
     return NewRun(
@@ -89,7 +90,8 @@ def run_of(config: Config, workload: Workload, dataset: Dataset) -> NewRun:
         },
         training=_training(config, workload),
         seed=config.run.seed,
-        num_gradients_per_update=training.num_workunits_per_update,
+        # Of one worker, until the first round knows how many are here.
+        num_gradients_per_update=num_gradients_for(1) if per_update == "auto" else per_update,
         lease_seconds=config.worker.work_unit_timeout,
         heartbeat_seconds=int(config.worker.heartbeat_interval),
         max_lease_seconds=max(3600, 4 * config.worker.work_unit_timeout),
@@ -101,7 +103,9 @@ def run_of(config: Config, workload: Workload, dataset: Dataset) -> NewRun:
 
 
 def _training(config: Config, workload: Workload) -> dict[str, object]:
-    training = config.training
+    training, staleness = config.training, config.staleness.model_dump()
+    # Refuses an unknown decay before there is a run of it.
+    Policy.of(staleness)
     return {
         "workload_version": workload.version,
         "batch_size": training.batch_size,
@@ -114,6 +118,7 @@ def _training(config: Config, workload: Workload) -> dict[str, object]:
         "codec": config.compression.codec,
         "codec_options": dict(config.compression.options),
         "hyperparameters": _changed(training, _HYPERPARAMETERS),
+        "staleness": staleness,
     }
 
 

@@ -8,9 +8,11 @@ from typing import Final
 from rich.console import Console
 
 from contract.errors import DatabaseError, LeadershipLost
+from contract.ids import Version
 from contract.states import RunState
-from coordinator.duties import evaluate, finish, merge, police, raise_server, reap, roll_call
+from coordinator.duties import evaluate, finish, merge, police, raise_server, reap, resize, roll_call
 from coordinator.sparing import Sparing
+from coordinator.telling import failure_in_words, outcome_in_words
 from coordinator.troubles import Recovered
 
 _STATES: Final = {
@@ -26,23 +28,23 @@ class Lines:
     console: Console
     finished: bool = False
     sparing: Sparing = dataclasses.field(init=False)
+    _reminded: tuple[Version, int] | None = None
 
     def __post_init__(self) -> None:
         self.sparing = Sparing(console=self.console)
 
     def report(self, report: object) -> None:
         if isinstance(report, merge.Report):
-            for verdict in report.refused:
-                self.sparing.print("refusals", f"a gradient was refused: {verdict}", style="yellow")
-            if report.version is not None:
-                losses = "  ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
-                line = f"version {report.version:>5}  {report.merged} gradients in {report.seconds:.2f} s  {losses}"
-                self.sparing.print("versions", line, at_most=120)
+            self._merged(report)
         elif isinstance(report, reap.Report):
             for unit in report.reopened:
                 self.sparing.print("units", f"unit {unit} opens again: its lease is over", style="yellow")
-            for unit in report.failed:
-                self.console.print(f"unit {unit} failed for good", style="red")
+            for failure in report.failed:
+                self.sparing.print("failures", failure_in_words(failure), style="red")
+        elif isinstance(report, resize.Report) and report.after is not None:
+            here = "1 worker is" if report.num_workers == 1 else f"{report.num_workers} workers are"
+            gradients = "gradient" if report.after == 1 else "gradients"
+            self.console.print(f"an update takes {report.after} {gradients} now, not {report.before}: {here} here")
         elif isinstance(report, evaluate.Report):
             self._held_out(report)
         elif isinstance(report, police.Report):
@@ -57,6 +59,8 @@ class Lines:
         elif isinstance(report, finish.Report) and report.finished:
             self.finished = True
             self.console.print("the run is finished: every epoch is computed", style="bold green")
+            if report.outcome is not None:
+                self.console.print(outcome_in_words(report.outcome))
         elif isinstance(report, RunState):
             if report in _STATES:
                 self.console.print(_STATES[report], style="bold yellow")
@@ -64,6 +68,22 @@ class Lines:
             self.console.print(str(report).splitlines()[0], style="red", markup=False)
         elif isinstance(report, Recovered):
             self.console.print(f"that is over after {report.seconds:.0f} s, the run goes on", style="green")
+
+    def _merged(self, report: merge.Report) -> None:
+        for verdict in report.refused:
+            self.sparing.print("refusals", f"a gradient was refused: {verdict}", style="yellow")
+        if report.version is not None:
+            losses = "  ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
+            gradients = "gradient" if report.merged == 1 else "gradients"
+            line = f"version {report.version:>5}  {report.merged} {gradients} in {report.seconds:.2f} s  {losses}"
+            self.sparing.print("versions", line, at_most=120)
+        if report.late:
+            late = ", ".join(f"{unit.volunteer} ({unit.worker}, unit {unit.unit})" for unit in report.late)
+            self.sparing.print("late", f"the round closed at its deadline; late: {late}", style="yellow")
+        overdue = report.overdue
+        if overdue is not None and self._reminded != (overdue.head, overdue.num_deadlines):
+            self._reminded = (overdue.head, overdue.num_deadlines)
+            self.console.print(str(overdue), style="yellow", markup=False)
 
     def _held_out(self, report: evaluate.Report) -> None:
         if report.problem is not None:

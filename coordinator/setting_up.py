@@ -26,7 +26,8 @@ def write_config(file: Path, answers: Answers, *, force: bool) -> str:
     """Answers with what was chosen, and why."""
     if file.exists() and not force:
         raise ConfigError(["it exists already; edit it, or replace it with --force"], str(file))
-    num_gradients = num_gradients_for(answers.class_size)
+    # Alone there is nobody to follow, and the run can be repeated to the bit.
+    per_update = 1 if answers.class_size == 1 else "auto"
     config = Config()
     if answers.database_url is None:
         host = answers.host or "127.0.0.1"
@@ -38,7 +39,7 @@ def write_config(file: Path, answers: Answers, *, force: bool) -> str:
     config = config.model_copy(
         update={
             "database": type(config.database).model_validate({**_plain(config.database), **changes}),
-            "training": config.training.model_copy(update={"num_workunits_per_update": num_gradients}),
+            "training": config.training.model_copy(update={"num_workunits_per_update": per_update}),
         }
     )
     try:
@@ -49,11 +50,26 @@ def write_config(file: Path, answers: Answers, *, force: bool) -> str:
         [
             f"wrote {file}",
             f"  database: {where}",
-            f"  training.num_workunits_per_update: {num_gradients} for {answers.class_size} computers"
-            + (", so that no update waits for the slowest laptop" if num_gradients < answers.class_size else ""),
+            _choice_explained(answers.class_size),
             f"next: coordinator migrate --config {file}, then coordinator invite --config {file} NAME...",
         ]
     )
+
+
+def _choice_explained(class_size: int) -> str:
+    if class_size == 1:
+        return "  training.num_workunits_per_update: 1, for one computer"
+    few, many = max(1, class_size // 2), class_size
+    return (
+        "  training.num_workunits_per_update: auto, so that no update waits for the slowest laptop:\n"
+        f"    with {many} computers at work an update takes {_units(many)}, with {few} of them {_units(few)};\n"
+        "    write a number instead for a run that can be repeated exactly"
+    )
+
+
+def _units(num_workers: int) -> str:
+    num_gradients = num_gradients_for(num_workers)
+    return "1 work unit" if num_gradients == 1 else f"{num_gradients} work units"
 
 
 def _plain(section: object) -> dict[str, object]:

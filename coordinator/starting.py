@@ -20,6 +20,7 @@ from coordinator.duties.plan import Plan
 from coordinator.duties.prune import Prune
 from coordinator.duties.reap import Reap
 from coordinator.duties.remember import Remember
+from coordinator.duties.resize import Resize
 from coordinator.greeting import Greeting, address_of
 from coordinator.housekeeping import Housekeeping
 from coordinator.leadership import Leadership
@@ -117,7 +118,9 @@ class Start:
         limit_waits(engine)
         lines = Lines(console=self.console)
         plan = Plan(engine=engine, living=living, spare_units=config.training.spare_units)
-        merge = Merge(engine=engine, living=living, leadership=leadership)
+        merge = Merge(
+            engine=engine, living=living, leadership=leadership, deadline_seconds=config.training.round_deadline
+        )
         remember = Remember(engine=engine, living=living, leadership=leadership)
         finish = Finish(engine=engine, living=living)
         resting = threading.Event()
@@ -130,6 +133,7 @@ class Start:
             leadership=leadership,
             turns=[
                 Turn(duty=merge, every_seconds=0.5, on_hint=True, rests=True),
+                Turn(duty=Resize(engine=engine, living=living), every_seconds=0.5, on_hint=True, rests=True),
                 Turn(duty=plan, every_seconds=0.5, on_hint=True, rests=True),
                 Turn(duty=remember, every_seconds=0.5),
                 Turn(duty=Reap(engine=engine, run=living.run), every_seconds=1.0),

@@ -75,7 +75,8 @@ class Training(Section):
         default=1, description="Work units opened beyond those an update needs, so that nobody waits for the slowest."
     )
     round_deadline: Seconds = Field(
-        default=600, description="Seconds after which a round closes with the gradients it has."
+        default=600,
+        description="Seconds after which a round closes with what it has; in async, what a gradient waits for others.",
     )
     num_epochs: Count = Field(default=50, description="Epochs (passes over the data) to train.")
     # These four defaults are a GAN's; left at them, every other workload is trained with its own.
@@ -122,7 +123,8 @@ class Staleness(Section):
         default=10, description="Times max_staleness above which the adaptive bound of a slow worker never rises."
     )
     decay: Identifier = Field(
-        default="inverse_sqrt", description="Name of the rule by which a late gradient loses weight."
+        default="inverse_sqrt",
+        description="Rule by which a late gradient loses weight: constant, inverse_sqrt, exponential or cosine.",
     )
     decay_rate: Annotated[float, Field(ge=0)] = Field(
         default=0.1, description="Rate of an exponential or cosine decay, per version."

@@ -1,4 +1,4 @@
-"""Ends the run when every epoch is computed."""
+"""Ends the run when every epoch is computed, and says what became of the work."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import dataclasses
 from sqlalchemy import Engine
 
 from contract.states import RunState
-from coordinator.ledger import runs, units
+from coordinator.ledger import outcomes, runs, units
 from coordinator.living_run import LivingRun
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     finished: bool
+    outcome: outcomes.Outcome | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,4 +30,5 @@ class Finish:
             if units.count_unfinished(conn, run=living.run):
                 return Report(finished=False)
             runs.set_run_state(conn, run=living.run, state=RunState.FINISHED, reason="every epoch is computed")
-        return Report(finished=True)
+            outcome = outcomes.outcome_of(conn, run=living.run)
+        return Report(finished=True, outcome=outcome)

@@ -17,6 +17,7 @@ from coordinator.leadership import Leadership
 from coordinator.ledger import gradients, units, versions
 from coordinator.ledger.gradients import WaitingGradient
 from coordinator.living_run import LivingRun
+from coordinator.selection import Overdue, Selection, select
 from coordinator.step import advance
 
 # Gradients that fit into so much of the model's size are read from the database once instead of twice.
@@ -31,6 +32,9 @@ class Report:
     merged: int = 0
     num_bytes: int = 0
     refused: tuple[str, ...] = ()
+    # Who was at work when the round's deadline closed it.
+    late: tuple[units.Overtaken, ...] = ()
+    overdue: Overdue | None = None
     losses: dict[str, float] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
 
@@ -40,25 +44,23 @@ class Merge:
     engine: Engine
     living: LivingRun
     leadership: Leadership
+    deadline_seconds: float
 
     def run_once(self) -> Report:
         living = self.living
         if living.is_stale:
             with self.engine.begin() as conn:
                 living.read_again(conn)
-        with self.engine.begin() as conn:
-            waiting = gradients.waiting_gradients(conn, run=living.run)
-            if living.mode == "sync":
-                waiting = self._of_this_round(conn, waiting)
-            needed = self._needed(conn)
-        if len(waiting) < needed:
-            return Report()
         began = time.monotonic()
         try:
             with self.engine.begin() as conn:
-                report = self._merge(conn, sorted(waiting[:needed], key=lambda one: one.unit), began)
+                selection = select(conn, living, deadline_seconds=self.deadline_seconds)
+            if not selection.gradients:
+                return Report(refused=selection.refused, overdue=selection.overdue)
+            with self.engine.begin() as conn:
+                report = self._merge(conn, selection, began)
         except (DatabaseError, LeadershipLost):
-            # The step changed the state in place, and nobody will hear of it.
+            # State and pool changed in place, and nobody will hear of it.
             living.is_stale = True
             raise
         if report.version is not None:
@@ -66,29 +68,18 @@ class Merge:
             living.unremembered_bytes += report.num_bytes
         return report
 
-    def _of_this_round(self, conn: Connection, waiting: list[WaitingGradient]) -> list[WaitingGradient]:
-        late = [gradient.gradient for gradient in waiting if gradient.base_version != self.living.head]
-        if late:
-            verdict = f"late: the round of its version was closed, the head is {self.living.head}"
-            lost = gradients.discard_late(conn, gradients=late, verdict=verdict)
-            self.living.put_back(conn, lost)
-        return [gradient for gradient in waiting if gradient.base_version == self.living.head]
-
-    def _needed(self, conn: Connection) -> int:
-        """At the end of the last epoch a round may be smaller than the others."""
-        wanted = self.living.num_gradients
-        if self.living.pool.is_empty:
-            return max(1, min(wanted, units.count_unfinished(conn, run=self.living.run)))
-        return wanted
-
-    def _merge(self, conn: Connection, waiting: Sequence[WaitingGradient], began: float) -> Report:
+    def _merge(self, conn: Connection, selection: Selection, began: float) -> Report:
         living = self.living
+        waiting = sorted(selection.gradients, key=lambda one: one.unit)
         admitted: list[Admitted] = []
         refused: list[Refused] = []
         room = int(_KEPT_SHARE * len(living.state.weights_blob))
         for gradient in waiting:
             room -= gradient.num_bytes
-            verdict = judge(conn, gradient, training=living.training, vectors=living.vectors, keep=room >= 0)
+            verdict = judge(
+                conn, gradient, training=living.training, vectors=living.vectors, keep=room >= 0,
+                freshness=selection.freshness.get(gradient.gradient, 1.0),
+            )  # fmt: skip
             if isinstance(verdict, Refused):
                 gradients.reject(conn, gradient=verdict.gradient, verdict=verdict.verdict)
                 refused.append(verdict)
@@ -96,16 +87,19 @@ class Merge:
                 admitted.append(verdict)
         if len(admitted) < len(waiting):
             # Their samples are computed again, and the round goes on until it is full.
-            return Report(refused=tuple(verdict.verdict for verdict in refused))
+            return Report(refused=(*selection.refused, *(verdict.verdict for verdict in refused)))
         shares = advance(
             living.state, admitted, rule=living.rule, vectors=living.vectors, hyperparameters=living.hyperparameters
         )
         version = Version(living.head + 1)
-        self._publish(conn, version, waiting, admitted, next(iter(shares.values())), began)
+        merged = [*zip(waiting, admitted, next(iter(shares.values())), strict=True)]
+        overtaken = self._publish(conn, version, merged, began, selection.closed_because)
         return Report(
             version=version,
             merged=len(admitted),
             num_bytes=sum(gradient.num_bytes for gradient in waiting),
+            refused=selection.refused,
+            late=tuple(unit for unit in overtaken if unit.volunteer is not None and selection.closed_because),
             losses=mean_losses(waiting),
             seconds=time.monotonic() - began,
         )
@@ -114,14 +108,14 @@ class Merge:
         self,
         conn: Connection,
         version: Version,
-        merged: Sequence[WaitingGradient],
-        admitted: Sequence[Admitted],
-        shares: Sequence[float],
+        merged: Sequence[tuple[WaitingGradient, Admitted, float]],
         began: float,
-    ) -> None:
+        closed_because: str | None,
+    ) -> list[units.Overtaken]:
         living = self.living
         self.leadership.require(conn)
-        ids = [gradient.gradient for gradient in merged]
+        ids = [gradient.gradient for gradient, _, _ in merged]
+        shares = [share for _, _, share in merged]
         new = versions.NewVersion(
             number=version,
             parent=living.head,
@@ -131,22 +125,25 @@ class Merge:
         )
         digest = versions.publish_version(conn, run=living.run, new=new)
         gradients.mark_merged(conn, run=living.run, version=version, gradients=ids, weights=shares)
+        overtaken: list[units.Overtaken] = []
         if living.mode == "sync":
-            cancelled = units.cancel_overtaken(
-                conn, run=living.run, version=living.head, reason=f"overtaken by version {version}"
-            )
-            living.put_back(conn, cancelled)
+            reason = closed_because or f"overtaken by version {version}"
+            overtaken = units.cancel_overtaken(conn, run=living.run, version=living.head, reason=reason)
+            living.put_back(conn, [unit.unit for unit in overtaken])
         aggregation = versions.Aggregation(
             rule=living.training["rule"],
             options=living.training["rule_options"],
             gradients=ids,
-            weights=[gradient.weight for gradient in admitted],
-            input_sha256=hashlib.sha256(b"".join(gradient.sha256 for gradient in merged)).digest(),
+            weights=[admitted.weight for _, admitted, _ in merged],
+            input_sha256=hashlib.sha256(b"".join(gradient.sha256 for gradient, _, _ in merged)).digest(),
             output_sha256=digest,
             seconds=time.monotonic() - began,
         )
         versions.record_aggregation(conn, run=living.run, version=version, aggregation=aggregation)
-        versions.record_metrics(conn, run=living.run, version=version, metrics=mean_losses(merged))
+        versions.record_metrics(
+            conn, run=living.run, version=version, metrics=mean_losses([gradient for gradient, _, _ in merged])
+        )
+        return overtaken
 
 
 def mean_losses(merged: Sequence[WaitingGradient]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from contract.errors import DatabaseError
 from contract.ids import UnitId
-from coordinator.ledger import units
+from coordinator.ledger import gradients, units
 from coordinator.living_run import LivingRun
 
 
@@ -33,8 +33,12 @@ class Plan:
                 active = units.count_active(conn, run=living.run, planned_version=living.head)
                 missing = living.num_gradients + self.spare_units - active
             else:
+                # An update's worth, and for each worker what it computes next and what it claims ahead: so nobody waits
+                # while we merge. All that is open will be used, there being no round that could overtake it. What waits
+                # for its merge counts too: when we are the slowest, workers wait rather than compute what grows stale.
                 workers = units.count_workers(conn, run=living.run)
-                missing = max(living.num_gradients, 2 * workers) - units.count_open(conn, run=living.run)
+                ready = units.count_open(conn, run=living.run) + gradients.count_waiting(conn, run=living.run)
+                missing = living.num_gradients + 2 * workers - ready
         numbers = living.pool.take(max(0, missing))
         if not numbers:
             return Report(opened=())

@@ -28,6 +28,8 @@ class Remember:
     engine: Engine
     living: LivingRun
     leadership: Leadership
+    most_gradients: int = _MOST_GRADIENTS
+    longest_seconds: float = _LONGEST_SECONDS
     _written_at: float = dataclasses.field(default_factory=time.monotonic)
 
     def run_once(self) -> Report:
@@ -45,8 +47,8 @@ class Remember:
     def _is_due(self) -> bool:
         living = self.living
         return (
-            living.unremembered_bytes >= _MOST_GRADIENTS * len(living.state.optimizer_blob)
-            or time.monotonic() - self._written_at >= _LONGEST_SECONDS
+            living.unremembered_bytes >= self.most_gradients * len(living.state.optimizer_blob)
+            or time.monotonic() - self._written_at >= self.longest_seconds
             # The run is near its end, and whoever goes on from there should find all of it.
             or living.pool.is_empty
         )

@@ -14,10 +14,12 @@ from contract.ids import GradientId, RunId, UnitId, Version, WorkerId
 
 _GRADIENTS = """
     SELECT g.id, g.unit_id, g.worker_id, g.base_version, g.codec, g.num_samples, u.num_samples AS unit_samples,
-           g.num_bytes, g.num_parts, g.sha256, g.losses
+           g.num_bytes, g.num_parts, g.sha256, g.losses, extract(epoch FROM g.submitted_at)::float8 AS submitted_at,
+           extract(epoch FROM now() - g.submitted_at)::float8 AS waited_seconds
       FROM ledger.gradients g JOIN ledger.work_units u ON u.id = g.unit_id"""
 _WAITING = text(_GRADIENTS + " WHERE g.run_id = :run AND g.state = 'submitted' ORDER BY g.id")
 _THESE = text(_GRADIENTS + " WHERE g.id = ANY (CAST(:gradients AS bigint[])) ORDER BY g.id")
+_COUNT_WAITING = text("SELECT count(*) FROM ledger.gradients WHERE run_id = :run AND state = 'submitted'")
 _PART_SIZES = text("""
     SELECT octet_length(content) AS num_bytes FROM ledger.gradient_blobs WHERE gradient_id = :gradient ORDER BY part""")
 _DISCARD = text("""
@@ -46,6 +48,16 @@ _REOPEN = text("""
            finished_at = CASE WHEN u.num_failures < r.max_retries THEN NULL ELSE now() END
       FROM ledger.runs r
      WHERE u.id = :unit AND u.attempt = :attempt AND u.state = 'submitted' AND r.id = u.run_id""")
+_REOPEN_SOUND = text("""
+    UPDATE ledger.work_units SET state = 'open', state_reason = :verdict
+     WHERE id = :unit AND attempt = :attempt AND state = 'submitted'""")
+# Read once, when a coordinator begins; afterwards it sees each submission itself.
+_LAST_SUBMISSIONS = text("""
+    SELECT id, worker_id, submitted_at
+      FROM (SELECT g.id, g.worker_id, extract(epoch FROM g.submitted_at)::float8 AS submitted_at,
+                   row_number() OVER (PARTITION BY g.worker_id ORDER BY g.submitted_at DESC) AS place
+              FROM ledger.gradients g WHERE g.run_id = :run AND g.submitted_at IS NOT NULL) recent
+     WHERE place <= :each""")
 # An upload whose lease has ended will never be submitted.
 _DISCARD_STALE = text("""
     UPDATE ledger.gradients g
@@ -80,6 +92,9 @@ class WaitingGradient:
     num_parts: int
     sha256: bytes
     losses: Mapping[str, float]
+    # In seconds of the database's clock.
+    submitted_at: float
+    waited_seconds: float
 
 
 def waiting_gradients(conn: Connection, *, run: RunId) -> list[WaitingGradient]:
@@ -104,7 +119,13 @@ def _gradient(row: Row[Any]) -> WaitingGradient:
         num_parts=row.num_parts,
         sha256=row.sha256,
         losses=row.losses,
+        submitted_at=row.submitted_at,
+        waited_seconds=row.waited_seconds,
     )
+
+
+def count_waiting(conn: Connection, *, run: RunId) -> int:
+    return int(conn.execute(_COUNT_WAITING, {"run": run}).scalar_one())
 
 
 def read_part(conn: Connection, *, gradient: GradientId, part: int) -> bytes | None:
@@ -140,6 +161,20 @@ def reject(conn: Connection, *, gradient: GradientId, verdict: str) -> None:
     if rejected is None:
         raise IllegalTransition(f"gradient {gradient} does not wait for a merge")
     conn.execute(_REOPEN, {"unit": rejected.unit_id, "attempt": rejected.attempt, "verdict": verdict})
+
+
+def refuse_stale(conn: Connection, *, gradient: GradientId, verdict: str) -> None:
+    """Sound, but too late: its samples are computed again, and that counts against nobody."""
+    refused = conn.execute(_REJECT, {"gradient": gradient, "verdict": verdict}).one_or_none()
+    if refused is None:
+        raise IllegalTransition(f"gradient {gradient} does not wait for a merge")
+    conn.execute(_REOPEN_SOUND, {"unit": refused.unit_id, "attempt": refused.attempt, "verdict": verdict})
+
+
+def last_submissions(conn: Connection, *, run: RunId, each: int) -> list[tuple[GradientId, WorkerId, float]]:
+    """Of each worker the last so many, with the database's time in seconds."""
+    rows = conn.execute(_LAST_SUBMISSIONS, {"run": run, "each": each})
+    return [(GradientId(row.id), WorkerId(row.worker_id), row.submitted_at) for row in rows]
 
 
 def discard_stale_uploads(conn: Connection, *, run: RunId) -> list[GradientId]:

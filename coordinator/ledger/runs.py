@@ -26,7 +26,8 @@ _CREATE = text("""
             :parent_run, :parent_version)
     ON CONFLICT (name) DO NOTHING RETURNING id""")
 _READ = text("""
-    SELECT id, name, state, state_reason, mode, workload, workload_options, data, training, seed, head_version
+    SELECT id, name, state, state_reason, mode, workload, workload_options, data, training, seed, head_version,
+           num_gradients_per_update
       FROM ledger.runs WHERE name = :name""")
 _SET_STATE = text("""
     UPDATE ledger.runs
@@ -34,6 +35,12 @@ _SET_STATE = text("""
            started_at = CASE WHEN :state = 'running' THEN coalesce(started_at, now()) ELSE started_at END,
            finished_at = CASE WHEN :state = 'finished' THEN now() END
      WHERE id = :run AND state <> :state""")
+# The log explains afterwards why one update had more gradients than another.
+_SET_NUM_GRADIENTS = text("""
+    WITH before AS (SELECT id, num_gradients_per_update AS number FROM ledger.runs WHERE id = :run),
+         changed AS (UPDATE ledger.runs SET num_gradients_per_update = :number WHERE id = :run)
+    INSERT INTO ledger.events (run_id, subject, subject_id, old_state, new_state, reason)
+    SELECT id, 'num_gradients_per_update', id, number::text, CAST(:number AS integer)::text, :reason FROM before""")
 _PAUSE = text("""
     UPDATE ledger.runs SET state = 'paused', state_reason = :reason WHERE id = :run AND state = 'running'""")
 _RESUME = text("""
@@ -112,6 +119,7 @@ class RunRecord:
     training: Mapping[str, Any]
     seed: int
     head_version: Version
+    num_gradients_per_update: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +157,7 @@ def find_run(conn: Connection, *, name: str) -> RunRecord | None:
         training=row.training,
         seed=row.seed,
         head_version=Version(row.head_version),
+        num_gradients_per_update=row.num_gradients_per_update,
     )
 
 
@@ -201,6 +210,11 @@ def leader_host(conn: Connection, *, run: RunId) -> str | None:
     """Where the coordinator is that leads the run now."""
     host: str | None = conn.execute(_LEADER, {"run": run}).scalar_one_or_none()
     return host
+
+
+def set_num_gradients(conn: Connection, *, run: RunId, number: int, reason: str) -> None:
+    """So many gradients make an update from now on."""
+    conn.execute(_SET_NUM_GRADIENTS, {"run": run, "number": number, "reason": reason})
 
 
 def raise_claim_floor(conn: Connection, *, run: RunId) -> None:

@@ -66,6 +66,7 @@ FILES = [
     "functions/submit_v1.sql",
     "functions/release_v1.sql",
     "functions/leave_v1.sql",
+    "views/epochs_v1.sql",
     "views/progress_v1.sql",
     "views/workers_v1.sql",
     "views/units_v1.sql",

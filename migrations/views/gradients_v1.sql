@@ -1,7 +1,9 @@
--- Every gradient and what became of it; each volunteer can see how much of theirs was used, and why.
+-- Every gradient and what became of it; each volunteer can see how much of theirs was used, and why. `staleness` counts
+-- the versions published between its claim and its merge.
 CREATE VIEW watch.gradients AS
 SELECT r.name AS run, g.id AS gradient, g.unit_id AS unit, g.attempt, v.name AS volunteer, g.worker_id AS worker,
-       g.base_version, g.state, g.verdict, g.weight, g.merged_version, g.codec, g.num_samples, g.losses, g.num_bytes,
+       g.base_version, g.state, g.verdict, g.weight, g.merged_version,
+       g.merged_version - 1 - g.base_version AS staleness, g.codec, g.num_samples, g.losses, g.num_bytes,
        g.created_at, g.submitted_at, g.finished_at
   FROM ledger.gradients g
   JOIN ledger.runs r ON r.id = g.run_id

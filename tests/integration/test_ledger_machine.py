@@ -280,7 +280,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def cancel(self, _: st.DataObject) -> None:
         cancelled = units.cancel_overtaken(self.owner, run=self.run, version=self.model.head, reason="a test")
-        assert set(cancelled) == self.model.cancel(self.model.head)
+        assert {one.unit for one in cancelled} == self.model.cancel(self.model.head)
 
     def merge(self, data: st.DataObject) -> None:
         waiting = [unit.unit for unit in self.model.free([UnitState.SUBMITTED])]

@@ -255,7 +255,8 @@ def claims(conn: Connection, joined: Joined) -> Lease | None:
 
 def cancel(room: Classroom) -> list[UnitId]:
     with room.owner.begin() as conn:
-        return units.cancel_overtaken(conn, run=room.run, version=Version(0), reason="version 1 is out")
+        cancelled = units.cancel_overtaken(conn, run=room.run, version=Version(0), reason="version 1 is out")
+        return [one.unit for one in cancelled]
 
 
 def submit(conn: Connection, desk: Desk) -> GradientId:

@@ -116,6 +116,16 @@ def test_what_the_coordinator_asks_every_second_is_answered_from_an_index(
     assert not scans_whole_table(plan, "gradients")
 
 
+@pytest.mark.parametrize("statement", [units._COUNT_ACTIVE, units._COUNT_UNFINISHED])
+def test_a_round_can_be_counted_without_reading_all_units_there_ever_were(
+    conn: Connection, full: tuple[Engine, RunId], statement: Any
+) -> None:
+    query = with_names(str(statement), {":run": str(full[1]), ":version": "0"})
+    # Here nearly all units are open, and reading the table would be right; after a long run hardly any are.
+    conn.execute(text("SET enable_seqscan = off"))
+    assert not scans_whole_table(explain(conn, query), "work_units")
+
+
 def test_a_merge_finds_the_units_it_overtakes_without_reading_the_finished_ones(classroom: Classroom) -> None:
     finished = "UPDATE ledger.work_units SET state = 'cancelled', finished_at = now() WHERE position >= 300"
     with classroom.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:

@@ -1,0 +1,131 @@
+"""Which of the gradients that wait make the next version, and when it is time to make it of fewer than were wanted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection
+
+from contract.ids import GradientId, Version
+from coordinator.ledger import gradients, units
+from coordinator.ledger.gradients import WaitingGradient
+from coordinator.living_run import LivingRun
+from coordinator.staleness import Submission
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Overdue:
+    """A deadline has passed, and there is still not enough to make a version of."""
+
+    head: Version
+    seconds: float
+    deadline_seconds: float
+    problem: str
+    num_workers: int
+
+    @property
+    def num_deadlines(self) -> int:
+        """How many have passed: a reminder with each is enough."""
+        return int(self.seconds // self.deadline_seconds)
+
+    def __str__(self) -> str:
+        here = {0: "no worker is", 1: "1 worker is"}.get(self.num_workers, f"{self.num_workers} workers are")
+        return (
+            f"no new version for {self.seconds:.0f} s (training.round_deadline {self.deadline_seconds:g}): "
+            f"{self.problem}; {here} here, and the run waits on"
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """No gradients: not yet. `freshness` is what staleness left of some weights."""
+
+    gradients: Sequence[WaitingGradient] = ()
+    freshness: Mapping[GradientId, float] = dataclasses.field(default_factory=dict)
+    refused: tuple[str, ...] = ()
+    overdue: Overdue | None = None
+    # How a round ended that was closed by its deadline: the reason for which the rest is cancelled.
+    closed_because: str | None = None
+
+
+def select(conn: Connection, living: LivingRun, *, deadline_seconds: float) -> Selection:
+    if living.mode == "sync":
+        return _of_the_round(conn, living, deadline_seconds)
+    return _of_the_pool(conn, living, deadline_seconds)
+
+
+def _of_the_round(conn: Connection, living: LivingRun, deadline_seconds: float) -> Selection:
+    waiting = gradients.waiting_gradients(conn, run=living.run)
+    late = [gradient.gradient for gradient in waiting if gradient.base_version != living.head]
+    if late:
+        verdict = f"late: the round of its version was closed, the head is {living.head}"
+        living.put_back(conn, gradients.discard_late(conn, gradients=late, verdict=verdict))
+    waiting = [gradient for gradient in waiting if gradient.base_version == living.head]
+    needed = _needed(conn, living)
+    if len(waiting) >= needed and living.rule.problem(needed) is None:
+        return Selection(gradients=waiting[:needed])
+    age = units.round_age(conn, run=living.run, version=living.head)
+    if age < deadline_seconds:
+        return Selection()
+    if overdue := _overdue(conn, living, waiting, age, deadline_seconds):
+        return Selection(overdue=overdue)
+    found = f"{len(waiting)} of {needed} gradients"
+    reason = f"late: the round of version {living.head} closed after {age:.0f} s with {found}"
+    return Selection(gradients=waiting, closed_because=reason)
+
+
+def _of_the_pool(conn: Connection, living: LivingRun, deadline_seconds: float) -> Selection:
+    """Whatever is fresh enough, once it is enough: where more wait than an update needs, they would only grow older.
+
+    Here the deadline says how long a gradient waits for others.
+    """
+    waiting = gradients.waiting_gradients(conn, run=living.run)
+    policy, speeds = living.staleness, {}
+    if policy.policy == "adaptive":
+        living.paces.see(
+            Submission(gradient=gradient.gradient, worker=gradient.worker, at=gradient.submitted_at)
+            for gradient in waiting
+        )
+        speeds = living.paces.speeds()
+    fresh: list[WaitingGradient] = []
+    freshness: dict[GradientId, float] = {}
+    refused: list[str] = []
+    for gradient in waiting:
+        found = policy.judge(base=gradient.base_version, head=living.head, speed=speeds.get(gradient.worker, 1.0))
+        if (verdict := found.verdict) is not None:
+            gradients.refuse_stale(conn, gradient=gradient.gradient, verdict=verdict)
+            refused.append(verdict)
+        else:
+            fresh.append(gradient)
+            freshness[gradient.gradient] = found.share
+    needed = _needed(conn, living)
+    if len(fresh) >= needed and living.rule.problem(len(fresh)) is None:
+        return Selection(gradients=fresh, freshness=freshness, refused=tuple(refused))
+    longest = max((gradient.waited_seconds for gradient in fresh), default=0.0)
+    if longest < deadline_seconds:
+        return Selection(refused=tuple(refused))
+    overdue = _overdue(conn, living, fresh, longest, deadline_seconds)
+    return Selection(gradients=() if overdue else fresh, freshness=freshness, refused=tuple(refused), overdue=overdue)
+
+
+def _needed(conn: Connection, living: LivingRun) -> int:
+    """At the end of the last epoch an update may be smaller than the others."""
+    if living.pool.is_empty:
+        return max(1, min(living.num_gradients, units.count_unfinished(conn, run=living.run)))
+    return living.num_gradients
+
+
+def _overdue(
+    conn: Connection, living: LivingRun, waiting: Sequence[WaitingGradient], seconds: float, deadline_seconds: float
+) -> Overdue | None:
+    problem = living.rule.problem(len(waiting)) if waiting else "no gradient has come"
+    if problem is None:
+        return None
+    return Overdue(
+        head=living.head,
+        seconds=seconds,
+        deadline_seconds=deadline_seconds,
+        problem=problem,
+        num_workers=units.count_workers(conn, run=living.run),
+    )
