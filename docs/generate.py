@@ -97,7 +97,7 @@ def commands() -> str:
 def _walk(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
     yield path, command
     if isinstance(command, click.Group):
-        for name in sorted(command.commands):
+        for name in sorted(name for name, child in command.commands.items() if not child.hidden):
             yield from _walk(command.commands[name], f"{path} {name}")
 
 

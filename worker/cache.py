@@ -14,6 +14,7 @@ from worker.ledger import VersionRecord
 
 _PARTIAL = ".partial"
 _STORE_EVERY_SECONDS = 10.0
+_DRAFTS_LIVE_SECONDS = 3600
 
 
 class VersionCache:
@@ -52,6 +53,9 @@ class VersionCache:
     def _oldest(self) -> Iterator[Path]:
         kept = sorted(self._folder.glob("*.bin"), key=lambda path: path.stat().st_mtime, reverse=True)
         yield from kept[self._keep :]
+        # What a process that was killed left half written.
+        long_ago = time.time() - _DRAFTS_LIVE_SECONDS
+        yield from (draft for draft in self._folder.glob(f"*{_PARTIAL}*") if draft.stat().st_mtime < long_ago)
 
 
 def _stored(path: Path, record: VersionRecord) -> bytearray | None:

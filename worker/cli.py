@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import signal
+import json
 import sys
-import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -43,48 +44,69 @@ def worker(verbose: bool) -> None:
     """Raise a model together: the volunteer's side."""
 
 
-@worker.command()
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="The file you were sent.")
-@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Overrides a key of the file.")
-@click.argument("token", required=False)
-def doctor(config_file: Path | None, overrides: tuple[str, ...], token: str | None) -> None:
-    """Look whether this computer can take part: database, login, schema, rights, clock."""
-    from worker.doctor import examine
-    from worker.invitation import load_invitation
+_TYPED = TypeVar("_TYPED", bound=Callable[..., object])
 
-    findings = examine(load_invitation(config_file, token, overrides=overrides))
-    for finding in findings:
-        click.echo(("ok    " if finding.good else "NOT OK ") + finding.text)
-    if not all(finding.good for finding in findings):
+
+def _invitation(command: _TYPED) -> _TYPED:
+    for decorate in (
+        click.argument("token", required=False),
+        click.option(
+            "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Overrides a key of the file."
+        ),
+        click.option("--config", "config_file", type=click.Path(path_type=Path), help="The file you were sent."),
+    ):
+        command = decorate(command)
+    return command
+
+
+@worker.command()
+@_invitation
+@click.option(
+    "--every-picture", is_flag=True, help="Look at each picture of the data; takes minutes for a large folder."
+)
+def doctor(config_file: Path | None, overrides: tuple[str, ...], token: str | None, every_picture: bool) -> None:
+    """Look whether this computer can take part, and how fast it is. Takes no place in the run, and changes nothing."""
+    from worker.doctor import examine
+    from worker.joining import Invitation
+
+    good = True
+    invitation = Invitation(config_file=config_file, token=token, overrides=overrides)
+    for finding in examine(invitation.load(), config_file, every_picture=every_picture):
+        click.echo(("ok      " if finding.good else "NOT OK  ") + finding.text)
+        good = good and finding.good
+    if not good:
         sys.exit(3)
 
 
 @worker.command()
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="The file you were sent.")
-@click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Overrides a key of the file.")
-@click.argument("token", required=False)
-def join(config_file: Path | None, overrides: tuple[str, ...], token: str | None) -> None:
+@_invitation
+@click.option("--name", help="How the class sees this computer.")
+@click.option("--device", metavar="auto|cpu|cuda|cuda:N|mps|xpu", help="What to compute on; auto takes the fastest.")
+@click.option("--processes", metavar="N|auto", help="Worker processes on this computer; auto takes one for each GPU.")
+@click.option("--threads", metavar="N", help="Processor threads for computing, per process.")
+@click.option("--nice", metavar="0-19", help="How far to stand back behind other programs.")
+@click.option("--pause-on-battery", is_flag=True, default=None, help="Rest while the computer runs on its battery.")
+@click.option("--hours", metavar="FROM-TO", help="Local hours to work in, such as 22-7 or 22:00-06:30.")
+@click.option("--plain", is_flag=True, help="Lines instead of a live view.")
+def join(
+    config_file: Path | None, overrides: tuple[str, ...], token: str | None, plain: bool, **settings: str | bool | None
+) -> None:
     """Join the run you were invited to, and compute until it is over or you press Ctrl-C."""
-    from rich.console import Console
+    from worker.joining import Invitation, join_run
 
-    from worker.invitation import load_invitation
-    from worker.reporting import Lines
-    from worker.session import Session
+    # In quotes, because a name may look like a number; the other values are YAML as in the file.
+    typed = [
+        f"worker.{key}={json.dumps(value) if key == 'name' else str(value).lower()}"
+        for key, value in settings.items()
+        if value is not None
+    ]
+    invitation = Invitation(config_file=config_file, token=token, overrides=(*overrides, *typed))
+    sys.exit(join_run(invitation, plain=plain))
 
-    config = load_invitation(config_file, token, overrides=overrides)
-    stop = threading.Event()
-    _stop_on_interrupt(stop)
-    Session(config=config, device="cpu", reporter=Lines(console=Console()), stop=stop).run()
 
+@worker.command(hidden=True)
+def member() -> None:
+    """One of several processes of `worker join`, which tells it on standard input how to work."""
+    from worker.joining import be_member
 
-def _stop_on_interrupt(stop: threading.Event) -> None:
-    """The first Ctrl-C gives the unit back and says goodbye; the second does not wait."""
-
-    def interrupted(_signal: int, _frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        click.echo("leaving; Ctrl-C once more leaves at once", err=True)
-        stop.set()
-
-    signal.signal(signal.SIGINT, interrupted)
-    signal.signal(signal.SIGTERM, interrupted)
+    be_member()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -16,7 +16,8 @@ class Computer:
     """A model in memory, and how much of a unit this machine takes at a time.
 
     `batch_size` is the run's. Where samples of a batch act on one another it is part of the answer; elsewhere it is
-    only where a machine starts, `own_batch_size` replaces it, and memory that does not suffice halves it for good.
+    only where a machine starts, `own_batch_size` replaces it, and memory that does not suffice halves it for good;
+    `on_smaller` hears of it.
     """
 
     def __init__(
@@ -28,9 +29,11 @@ class Computer:
         batch_size: int,
         own_batch_size: int | None = None,
         device: str = "cpu",
+        on_smaller: Callable[[int], None] | None = None,
     ) -> None:
         self._dataset = dataset
         self._run_seed = run_seed
+        self._on_smaller = on_smaller
         self._may_cut = not workload.batch_matters
         self.batch_size = own_batch_size if own_batch_size is not None and self._may_cut else batch_size
         self.model: OpenModel = workload.open_model(device)
@@ -53,3 +56,5 @@ class Computer:
                     raise
             # Outside the handler: the error's traceback held on to the memory that is needed now.
             self.batch_size = (self.batch_size + 1) // 2
+            if self._on_smaller is not None:
+                self._on_smaller(self.batch_size)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
+from collections.abc import Callable
+from typing import Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from contract.errors import DatabaseError, LedgerRefusal
 from contract.ids import UnitId, Version, WorkerId
 from contract.states import RunState
 from worker import ledger
 from worker.ledger import Lease
+
+_LOOKS_EVERY_SECONDS: Final = 3.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +64,22 @@ class Holdings:
 
 
 class Heartbeat:
-    def __init__(self, engine: Engine, worker: WorkerId, holdings: Holdings, *, every_seconds: float) -> None:
+    """`look` is what else there is to ask of the ledger now and then, on the same connection."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        worker: WorkerId,
+        holdings: Holdings,
+        *,
+        every_seconds: float,
+        look: Callable[[Connection], None] | None = None,
+    ) -> None:
         self._engine = engine
         self._worker = worker
         self._holdings = holdings
         self._every_seconds = every_seconds
+        self._look = look
         self._stop = threading.Event()
         self._soon = threading.Event()
         self.refusal: LedgerRefusal | None = None
@@ -82,9 +98,15 @@ class Heartbeat:
         self._soon.set()
 
     def _run(self) -> None:
+        asked, due = True, 0.0
         while not self._stop.is_set():
             try:
-                self.beat()
+                if asked or time.monotonic() >= due:
+                    self.beat()
+                    due = time.monotonic() + self._every_seconds
+                if self._look is not None:
+                    with self._engine.begin() as conn:
+                        self._look(conn)
             except DatabaseError:
                 # The lease outlives three missed beats; the session's own connection says what is wrong.
                 pass
@@ -93,7 +115,7 @@ class Heartbeat:
                 for lease in self._holdings.leases():
                     self._holdings.drop(lease.unit, str(refusal))
                 return
-            self._soon.wait(self._every_seconds)
+            asked = self._soon.wait(min(self._every_seconds, _LOOKS_EVERY_SECONDS))
             self._soon.clear()
 
     def beat(self) -> None:

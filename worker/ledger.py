@@ -27,6 +27,16 @@ _HEARTBEAT = text("""
 _FETCH_MANIFEST = text("SELECT * FROM volunteer.fetch_manifest_v1(:worker, :version)")
 _RELEASE = text("SELECT volunteer.release_v1(:worker, :unit, :attempt, :token, :reason, :failed)")
 _LEAVE = text("SELECT volunteer.leave_v1(:worker, :reason)")
+_RUN_DEFINITION = text("SELECT * FROM watch.run_definitions WHERE run = :run")
+# By the units, which have an index: a worker asks only for those it has not heard of yet.
+_SETTLED = text("""
+    SELECT unit, attempt, state, verdict FROM watch.gradients
+     WHERE worker = :worker AND unit = ANY (CAST(:units AS bigint[]))
+       AND state IN ('merged', 'rejected', 'discarded')""")
+_MERGED_SINCE = text("""
+    SELECT coalesce(max(version), :after) AS version, coalesce(sum(num_gradients), 0) AS num_gradients
+      FROM watch.merges WHERE run = :run AND version > :after""")
+_NUM_PRESENT = text("SELECT count(*) FROM watch.workers WHERE run = :run AND is_present")
 # Bytes travel in binary both ways: as text they would cost twice the bytes and five times the time.
 _FETCH_PART = "SELECT volunteer.fetch_part_v1(%b, %b, %b::integer)"
 _UPLOAD_PART = "SELECT volunteer.upload_part_v1(%b, %b, %b::integer, %b, %b::integer, %b)"
@@ -104,6 +114,27 @@ class Submission:
     num_bytes: int
     sha256: bytes
     losses: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RunDefinition:
+    """What decides a run's work, as anybody invited may read it without joining."""
+
+    workload: str
+    workload_options: Mapping[str, Any]
+    data: Mapping[str, Any]
+    training: Mapping[str, Any]
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of a gradient; `reason` where it was not used."""
+
+    unit: UnitId
+    attempt: int
+    was_used: bool
+    reason: str
 
 
 def join(
@@ -251,3 +282,36 @@ def release(conn: Connection, *, lease: Lease, reason: str, failed: bool = False
 
 def leave(conn: Connection, *, worker: WorkerId, reason: str) -> None:
     conn.execute(_LEAVE, {"worker": worker, "reason": reason})
+
+
+def run_definition(conn: Connection, *, run: str) -> RunDefinition | None:
+    row = conn.execute(_RUN_DEFINITION, {"run": run}).one_or_none()
+    if row is None:
+        return None
+    return RunDefinition(
+        workload=row.workload,
+        workload_options=row.workload_options,
+        data=row.data,
+        training=row.training,
+        seed=row.seed,
+    )
+
+
+def settled(conn: Connection, *, worker: WorkerId, units: Sequence[UnitId]) -> list[Settled]:
+    """Those of the worker's submitted gradients for these units whose fate is known."""
+    return [
+        Settled(
+            unit=UnitId(row.unit), attempt=row.attempt, was_used=row.state == "merged", reason=row.verdict or row.state
+        )
+        for row in conn.execute(_SETTLED, {"worker": worker, "units": list(units)})
+    ]
+
+
+def merged_since(conn: Connection, *, run: str, after: Version) -> tuple[Version, int]:
+    """The newest merge, and how many gradients of whomever went into those later than `after`."""
+    row = conn.execute(_MERGED_SINCE, {"run": run, "after": after}).one()
+    return Version(row.version), int(row.num_gradients)
+
+
+def num_present(conn: Connection, *, run: str) -> int:
+    return int(conn.execute(_NUM_PRESENT, {"run": run}).scalar_one())

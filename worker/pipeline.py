@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import queue
@@ -12,7 +13,16 @@ from sqlalchemy import Engine
 
 from contract.compressors import Codec, encoded
 from contract.database import Notifications
-from contract.errors import AlreadySubmitted, BarnraiseError, LeaseLost, LedgerRefusal, OverQuota, RunNotOpen
+from contract.errors import (
+    AlreadySubmitted,
+    BarnraiseError,
+    DatabaseError,
+    DataError,
+    LeaseLost,
+    LedgerRefusal,
+    OverQuota,
+    RunNotOpen,
+)
 from contract.ids import Version
 from contract.sources.base import Batch
 from contract.tensors import split
@@ -34,7 +44,8 @@ class Task:
     # None where the task before it had the same version, which is loaded.
     weights: bytearray | None
     unit: Unit
-    samples: Batch
+    # None where they could not be had; whoever computes asks once more, and hears why.
+    samples: Batch | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +78,7 @@ class Ahead:
         self._poll_seconds = poll_seconds
         self._notifications = Notifications(here.engine, pooler=pooler)
         self._handed_over: Version | None = None
-        self._tasks: queue.Queue[Task | None] = queue.Queue(maxsize=1)
+        self._tasks: queue.Queue[Task | None] = queue.Queue()
         # In a synchronous round a unit claimed ahead is one that somebody else could be computing.
         self._wanted = threading.Semaphore(0 if here.joined.mode == "sync" else 1)
         self.ended_by: BarnraiseError | None = None
@@ -122,8 +133,14 @@ class Ahead:
             unit = Unit(
                 epoch=lease.epoch, first_sample=lease.first_sample, num_samples=lease.num_samples, seed=lease.seed
             )
-            return Task(lease=lease, weights=weights, unit=unit, samples=self._computer.samples(unit))
+            return Task(lease=lease, weights=weights, unit=unit, samples=self._samples(unit))
         return None
+
+    def _samples(self, unit: Unit) -> Batch | None:
+        try:
+            return self._computer.samples(unit)
+        except (DataError, OSError, MemoryError, RuntimeError):
+            return None
 
     def _claim(self) -> Lease | None:
         try:
@@ -159,12 +176,19 @@ class Behind:
         self._thread.start()
 
     def deliver(self, result: Result) -> None:
-        self._results.put(result)
+        self._put(result)
 
     def finish(self) -> None:
         """Waits for what is on its way."""
-        self._results.put(None)
+        self._put(None)
         self._thread.join(timeout=60)
+
+    def _put(self, result: Result | None) -> None:
+        # The thread may have ended with a result before this one still in the queue.
+        while self._thread.is_alive():
+            with contextlib.suppress(queue.Full):
+                self._results.put(result, timeout=0.2)
+                return
 
     def _run(self) -> None:
         while (result := self._results.get()) is not None:
@@ -172,7 +196,7 @@ class Behind:
                 self._send(result)
             except StoppedError:
                 return
-            except LedgerRefusal as refusal:
+            except (LedgerRefusal, DatabaseError) as refusal:
                 self.ended_by = refusal
                 self._here.stop.set()
                 return

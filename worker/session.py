@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import platform
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import torch
 from sqlalchemy import Engine
 
 from contract.compressors import CODECS
-from contract.config import Config, export_token
-from contract.database import make_engine, user_directory
-from contract.errors import BarnraiseError, DataError, RunNotOpen, UpgradeRequired
-from contract.sources import SOURCES
-from contract.sources.base import Dataset
+from contract.config import Config
+from contract.database import check_schema, make_engine
+from contract.errors import BarnraiseError, LeaseLost, NotFound, RunNotOpen
 from contract.states import RunState
 from contract.tensors import unpack
-from contract.workloads import WORKLOADS
 from contract.workloads.base import Workload
-from worker import ledger
+from worker import devices, ledger
 from worker.cache import VersionCache
 from worker.compute import Computer
+from worker.happenings import Began, Computed, Delivered, Dropped, Ended, Message, Prepared, Progressed, Report
 from worker.heartbeat import Heartbeat, Holdings, Vitals
 from worker.ledger import Joined
 from worker.pipeline import Ahead, Behind, Result, Surroundings, Task
-from worker.reporting import Reporter
-from worker.retrying import StoppedError, until_it_works
+from worker.preparing import open_dataset, open_workload, with_threads
+from worker.remembered import BatchSizes, cache_folder
+from worker.retrying import Calm, StoppedError, until_it_works
+from worker.standing import Fates
+
+_TELLS_EVERY_SECONDS: Final = 0.25
 
 
 class UnitDroppedError(Exception):
@@ -39,34 +44,61 @@ class UnitDroppedError(Exception):
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     config: Config
+    config_file: Path | None
     device: str
-    reporter: Reporter
+    report: Report
     stop: threading.Event
+    why_stopped: Callable[[], str]
 
     def run(self) -> None:
         """Until the run is over or somebody stops us; a unit in hand is given back then."""
-        engine = make_engine(self.config.database, application="worker")
-        beats = make_engine(self.config.database, application="worker heartbeat")
-        joined = until_it_works(lambda: self._join(engine), stop=self.stop, report=self.reporter.trouble)
-        workload, dataset = self._prepare(joined)
-        holdings = Holdings()
-        heartbeat = Heartbeat(beats, joined.worker, holdings, every_seconds=joined.heartbeat_seconds)
-        here = Surroundings(
-            engine=engine, joined=joined, holdings=holdings, heartbeat=heartbeat, stop=self.stop,
-            report=self.reporter.trouble,
-        )  # fmt: skip
-        own_batch_size = self.config.worker.batch_size
-        computer = Computer(
-            workload, dataset, run_seed=joined.seed, batch_size=joined.training["batch_size"],
-            own_batch_size=None if own_batch_size == "auto" else own_batch_size, device=self.device,
-        )  # fmt: skip
+        with contextlib.ExitStack() as open_here:
+            engine = make_engine(self.config.database, application="worker")
+            open_here.callback(engine.dispose)
+            beats = make_engine(self.config.database, application="worker heartbeat")
+            open_here.callback(beats.dispose)
+            trouble = Calm(lambda text: self.report(Message(text=text)))
+            try:
+                joined = self._join_when_it_begins(engine, trouble)
+            except StoppedError:
+                return
+            holdings = Holdings()
+            holdings.vitals = Vitals(phase="preparing")
+            fates = Fates(joined, self.config.run.name, holdings, self.report)
+            heartbeat = Heartbeat(
+                beats, joined.worker, holdings, every_seconds=joined.heartbeat_seconds, look=fates.look
+            )
+            here = Surroundings(
+                engine=engine, joined=joined, holdings=holdings, heartbeat=heartbeat, stop=self.stop, report=trouble
+            )
+            heartbeat.start()
+            refusal = self._stay(here, fates)
+        if isinstance(refusal, RunNotOpen):
+            self.report(Ended(reason=str(refusal)))
+        elif refusal is not None:
+            raise refusal
+
+    def _stay(self, here: Surroundings, fates: Fates) -> BarnraiseError | None:
+        """Answers with the refusal that ended it, if one did."""
+        try:
+            workload, computer = self._prepare(here.joined)
+        except (BarnraiseError, RuntimeError, MemoryError) as failure:
+            # The instructor reads it in the ledger.
+            self._say_goodbye(here, one_line(failure))
+            raise
         ahead = Ahead(
-            here, computer, VersionCache(self._cache_folder()), poll_seconds=self.config.worker.poll_interval,
-            pooler=self.config.database.pooler,
+            here, computer, VersionCache(cache_folder(self.config) / "versions"),
+            poll_seconds=self.config.worker.poll_interval, pooler=self.config.database.pooler,
         )  # fmt: skip
-        codec = CODECS.build(joined.training["codec"], joined.training.get("codec_options", {}))
-        behind = Behind(here, codec, self.reporter.delivered)
-        heartbeat.start()
+        codec = CODECS.build(here.joined.training["codec"], here.joined.training.get("codec_options", {}))
+
+        def delivered(result: Result, num_bytes: int) -> None:
+            fates.delivered(result.lease)
+            if here.holdings.vitals.phase == "uploading":
+                here.holdings.vitals = Vitals()
+            self.report(Delivered(unit=result.lease.unit, num_bytes=num_bytes))
+
+        behind = Behind(here, codec, delivered)
         ahead.start()
         behind.start()
         try:
@@ -74,14 +106,8 @@ class Session:
         except StoppedError:
             pass
         finally:
-            self._leave(here, ahead, behind)
-            engine.dispose()
-            beats.dispose()
-        refusal = ahead.ended_by or behind.ended_by or heartbeat.refusal
-        if isinstance(refusal, RunNotOpen):
-            self.reporter.ended(str(refusal))
-        elif refusal is not None:
-            raise refusal
+            self._leave(here, ahead, behind, fates)
+        return ahead.ended_by or behind.ended_by or here.heartbeat.refusal
 
     def _work(self, here: Surroundings, workload: Workload, computer: Computer, ahead: Ahead, behind: Behind) -> None:
         manifest = workload.manifest()
@@ -93,92 +119,130 @@ class Session:
             try:
                 result = self._compute(here, computer, task)
             except UnitDroppedError as dropped:
-                self.reporter.dropped(task.lease, str(dropped))
-            except (RuntimeError, MemoryError, ArithmeticError, BarnraiseError) as failure:
-                self._give_back(here, task, str(failure).splitlines()[0][:1000] or type(failure).__name__, failed=True)
+                self.report(Dropped(unit=task.lease.unit, reason=str(dropped)))
+            except (RuntimeError, MemoryError, ArithmeticError, OSError, BarnraiseError) as failure:
+                self._give_back(here, task, one_line(failure))
             else:
                 here.holdings.vitals = Vitals(phase="uploading", progress=1.0)
                 behind.deliver(result)
 
     def _compute(self, here: Surroundings, computer: Computer, task: Task) -> Result:
-        began = time.monotonic()
+        began = told = time.monotonic()
         lease = task.lease
 
         def watch(done: int) -> None:
+            nonlocal told
             if here.stop.is_set():
                 raise StoppedError
             reason = here.holdings.why_dropped(lease)
             if reason is not None:
                 raise UnitDroppedError(reason)
-            rate = done / max(1e-6, time.monotonic() - began)
+            now = time.monotonic()
+            rate = done / max(1e-6, now - began)
             here.holdings.vitals = Vitals(
                 phase="computing", progress=done / lease.num_samples, samples_per_second=rate if done else None
             )
+            if now - told >= _TELLS_EVERY_SECONDS:
+                told = now
+                self.report(Progressed(num_done=done, samples_per_second=rate))
 
-        self.reporter.began(lease)
+        self.report(Began(unit=lease.unit, version=lease.base_version, num_samples=lease.num_samples))
         gradient = computer.gradient(task.unit, task.samples, watch=watch)
-        self.reporter.computed(lease, gradient.num_samples, gradient.losses, time.monotonic() - began)
+        self.report(
+            Computed(
+                unit=lease.unit, version=lease.base_version, num_samples=gradient.num_samples, losses=gradient.losses,
+                seconds=time.monotonic() - began,
+            )
+        )  # fmt: skip
         return Result(lease=lease, gradient=gradient)
 
-    def _give_back(self, here: Surroundings, task: Task, reason: str, *, failed: bool) -> None:
+    def _give_back(self, here: Surroundings, task: Task, reason: str) -> None:
         here.holdings.remove(task.lease)
 
         def release() -> None:
             with here.engine.begin() as conn:
-                ledger.release(conn, lease=task.lease, reason=reason, failed=failed)
+                ledger.release(conn, lease=task.lease, reason=reason, failed=True)
 
-        self.reporter.trouble(f"unit {task.lease.unit} goes back: {reason}")
-        until_it_works(release, stop=here.stop, report=self.reporter.trouble)
+        self.report(Message(text=f"unit {task.lease.unit} goes back: {reason}"))
+        # A unit whose lease is lost need not be given back.
+        with contextlib.suppress(LeaseLost):
+            until_it_works(release, stop=here.stop, report=here.report)
 
-    def _leave(self, here: Surroundings, ahead: Ahead, behind: Behind) -> None:
+    def _leave(self, here: Surroundings, ahead: Ahead, behind: Behind, fates: Fates) -> None:
         """Finished work is delivered first; units in hand return with the departure."""
         behind.finish()
         self.stop.set()
         ahead.join()
+        is_over = here.holdings.run_state not in (RunState.RUNNING, RunState.PAUSED)
+        self._say_goodbye(here, "the run is over" if is_over else self.why_stopped(), fates)
+
+    def _say_goodbye(self, here: Surroundings, reason: str, fates: Fates | None = None) -> None:
         here.heartbeat.stop()
-        reason = "stopped by its owner" if here.holdings.run_state is RunState.RUNNING else "the run is over"
         try:
             with here.engine.begin() as conn:
+                if fates is not None:
+                    fates.look(conn)
                 ledger.leave(conn, worker=here.joined.worker, reason=reason)
         except BarnraiseError as error:
-            self.reporter.trouble(f"could not say goodbye: {str(error).splitlines()[0]}")
+            self.report(Message(text=f"could not say goodbye: {str(error).splitlines()[0]}"))
+
+    def _join_when_it_begins(self, engine: Engine, trouble: Callable[[str], None]) -> Joined:
+        """A class is often there before its teacher."""
+        has_said = False
+        while True:
+            try:
+                return until_it_works(lambda: self._join(engine), stop=self.stop, report=trouble)
+            except NotFound as error:
+                if not has_said:
+                    self.report(
+                        Message(text=f"{str(error).split(' (')[0]} yet; waiting for the instructor to begin it")
+                    )
+                    has_said = True
+            if self.stop.wait(self.config.worker.poll_interval):
+                raise StoppedError
 
     def _join(self, engine: Engine) -> Joined:
         with engine.begin() as conn:
+            check_schema(conn)
             return ledger.join(
                 conn,
                 run=self.config.run.name,
-                name=self.config.worker.name or socket.gethostname(),
+                name=self._name,
                 host=socket.gethostname(),
                 device=self.device,
-                capabilities={"threads": torch.get_num_threads()},
+                capabilities={"threads": torch.get_num_threads(), "device": devices.described(self.device)},
                 software={"python": platform.python_version(), "torch": torch.__version__},
             )
 
-    def _prepare(self, joined: Joined) -> tuple[Workload, Dataset]:
-        workload = WORKLOADS.build(joined.workload, joined.workload_options)
-        if workload.version != joined.training["workload_version"]:
-            raise UpgradeRequired(
-                f"the run computes {workload.name} version {joined.training['workload_version']}, this Barnraise has "
-                f"version {workload.version}; upgrade with `pip install --upgrade barnraise`"
+    def _prepare(self, joined: Joined) -> tuple[Workload, Computer]:
+        workload = open_workload(joined)
+        dataset = open_dataset(joined, workload, self.config, self.config_file)
+        self.report(
+            Prepared(
+                run=self.config.run.name, worker=joined.worker, name=self._name, workload=workload.name,
+                data=dataset.description, device=devices.described(self.device), version=joined.head_version or 0,
             )
-        export_token(self.config)
-        source = SOURCES.build(joined.data["name"], joined.data["options"])
-        path = self.config.data.path
-        dataset = source.open(
-            path=Path(path) if path else None, split="train", num_samples=joined.data["num_samples"], seed=joined.seed,
-            **workload.view,
         )  # fmt: skip
-        if dataset.fingerprint != joined.data["fingerprint"]:
-            raise DataError(
-                source.name,
-                f"this computer's data is not the run's: here it is {dataset.description}, "
-                f"fingerprint {dataset.fingerprint[:12]}, the run's is {joined.data['fingerprint'][:12]}",
-                "get the files that the instructor has, and set data.path to them",
-            )
-        self.reporter.joined(joined, workload, dataset, self.device)
-        return workload, dataset
+        batch_sizes = BatchSizes(folder=cache_folder(self.config))
+        own_batch_size = self.config.worker.batch_size
+        is_auto = own_batch_size == "auto"
 
-    def _cache_folder(self) -> Path:
-        given = self.config.worker.cache_directory
-        return Path(given).expanduser() if given else user_directory() / "versions"
+        def smaller(batch_size: int) -> None:
+            self.report(Message(text=f"memory does not suffice; from here on {batch_size} samples at a time"))
+            if is_auto:
+                batch_sizes.keep(workload, self.device, batch_size)
+
+        computer = Computer(
+            workload, with_threads(dataset, self.config.worker.num_workers_dataloader), run_seed=joined.seed,
+            batch_size=joined.training["batch_size"], device=self.device, on_smaller=smaller,
+            own_batch_size=batch_sizes.get(workload, self.device) if own_batch_size == "auto" else own_batch_size,
+        )  # fmt: skip
+        return workload, computer
+
+    @property
+    def _name(self) -> str:
+        return self.config.worker.name or socket.gethostname()
+
+
+def one_line(failure: Exception) -> str:
+    return " ".join(str(failure).split())[:1000] or type(failure).__name__

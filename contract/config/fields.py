@@ -48,8 +48,8 @@ Identifier = Annotated[
 ]
 Hours = Annotated[
     str,
-    StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"),
-    Wording("a span of hours such as 22:00-06:00"),
+    StringConstraints(pattern=r"^([01]?[0-9]|2[0-3])(:[0-5][0-9])?-([01]?[0-9]|2[0-3])(:[0-5][0-9])?$"),
+    Wording("a span of hours such as 22:00-06:00 or 22-6"),
 ]
 RepositoryId = Annotated[
     str,

@@ -62,7 +62,8 @@ class Database(Section):
         description="Folder for the embedded server's data and keys, relative to the configuration file.",
     )
     connections_per_volunteer: Annotated[int, Field(ge=2, le=1000)] = Field(
-        default=8, description="Connections that one volunteer may hold open at a time, over all their machines."
+        default=16,
+        description="Connections that one volunteer may hold open, over all their machines; a worker process needs 4.",
     )
     pooler: bool = Field(
         default=False,
@@ -82,11 +83,11 @@ class Worker(Section):
     threads: Count | None = Field(
         default=None, description="Processor threads for computing, per process; unset leaves the number to PyTorch."
     )
-    processes: Annotated[int, Field(ge=1, le=256)] = Field(
-        default=1, description="Worker processes on this machine, for instance one per GPU."
+    processes: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
+        default=1, description="Worker processes on this machine; auto starts one for each GPU."
     )
     num_workers_dataloader: Annotated[int, Field(ge=0, le=256)] = Field(
-        default=4, description="Data-loading processes beside each worker; 0 loads inside the worker itself."
+        default=4, description="Threads that decode pictures beside each worker; 0 and 1 decode one after another."
     )
     nice: Annotated[int, Field(ge=0, le=19)] = Field(
         default=10, description="Politeness to other programs, in steps of Unix `nice`: 0 takes equal turns, 19 yields."

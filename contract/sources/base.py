@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Final, Literal, Protocol
+from typing import ClassVar, Final, Literal, Protocol, runtime_checkable
 
 import numpy
 import torch
@@ -63,6 +63,15 @@ class Dataset(Protocol):
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Safe to call from several threads; IndexError for an index that is not in range(num_samples)."""
+
+
+@runtime_checkable
+class DecodedDataset(Dataset, Protocol):
+    """Its samples are decoded one by one from somebody's files, which takes time, and any of which may be damaged."""
+
+    def broken(self) -> Iterator[str]:
+        """The name of every sample that cannot be used, and why. Reads all there is: minutes, for a large folder."""
+        ...
 
 
 class Source(Protocol):

@@ -71,6 +71,8 @@ FILES = [
     "views/workers_v1.sql",
     "views/units_v1.sql",
     "views/gradients_v1.sql",
+    "views/merges_v1.sql",
+    "views/run_definitions_v1.sql",
     "views/events_v1.sql",
     "views/schema_revision_v1.sql",
 ]

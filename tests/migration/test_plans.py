@@ -38,6 +38,10 @@ SUBMIT = text("""
        SET state = 'submitted', codec = 'none', num_samples = 1, num_parts = 1, sha256 = sha256('x'),
            submitted_at = now()
      WHERE unit_id > 10""")
+MANY_AGGREGATED = text("""
+    INSERT INTO ledger.aggregations (run_id, version, rule, options, gradient_ids, weights, input_sha256, output_sha256,
+                                     seconds)
+    SELECT :run, n, 'mean', '{}', '{1,2}', '{1,1}', sha256('x'), sha256('x'), 1 FROM generate_series(1, 20000) n""")
 MERGE = text("""
     UPDATE ledger.gradients SET state = 'merged', weight = 1, merged_version = 1, finished_at = now()
      WHERE state = 'submitted' AND unit_id > 20""")
@@ -60,6 +64,7 @@ def full(workshop: Workshop, template: str) -> Iterator[tuple[Engine, RunId]]:
         conn.execute(MANY_MERGED, {"run": run})
         conn.execute(SUBMIT)
         conn.execute(MERGE)
+        conn.execute(MANY_AGGREGATED, {"run": run})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
         conn.execute(text("VACUUM ANALYZE"))
     yield engine, run
@@ -124,6 +129,21 @@ def test_a_round_can_be_counted_without_reading_all_units_there_ever_were(
     # Here nearly all units are open, and reading the table would be right; after a long run hardly any are.
     conn.execute(text("SET enable_seqscan = off"))
     assert not scans_whole_table(explain(conn, query), "work_units")
+
+
+@pytest.mark.parametrize(
+    ("statement", "given", "index", "table"),
+    [
+        (ledger._SETTLED, {":worker": "1", ":units": "'{500,501,502}'"}, "uq_gradients_unit_id", "gradients"),
+        (ledger._MERGED_SINCE, {":run": "'class'", ":after": "19990"}, "pk_aggregations", "aggregations"),
+    ],
+)
+def test_what_a_worker_asks_every_few_seconds_is_answered_from_an_index(
+    conn: Connection, statement: Any, given: dict[str, str], index: str, table: str
+) -> None:
+    plan = explain(conn, with_names(str(statement), given))
+    assert {node.get("Index Name") for node in nodes(plan)} & {index, index + "_attempt"}
+    assert not scans_whole_table(plan, table)
 
 
 def test_a_merge_finds_the_units_it_overtakes_without_reading_the_finished_ones(classroom: Classroom) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 import torch
@@ -19,8 +19,17 @@ from worker.compute import Computer
 UNIT = Unit(epoch=1, first_sample=30, num_samples=20, seed=77)
 
 
-def computer(workload: Workload, *, batch_size: int = 8, own_batch_size: int | None = None) -> Computer:
-    made = Computer(workload, dataset_for(workload), run_seed=4, batch_size=batch_size, own_batch_size=own_batch_size)
+def computer(
+    workload: Workload,
+    *,
+    batch_size: int = 8,
+    own_batch_size: int | None = None,
+    on_smaller: Callable[[int], None] | None = None,
+) -> Computer:
+    made = Computer(
+        workload, dataset_for(workload), run_seed=4, batch_size=batch_size, own_batch_size=own_batch_size,
+        on_smaller=on_smaller,
+    )  # fmt: skip
     made.load(workload.initial(4))
     return made
 
@@ -62,10 +71,12 @@ def test_but_not_where_the_batch_matters() -> None:
 
 
 def test_memory_that_does_not_suffice_halves_the_batch_for_good() -> None:
-    made = computer(small("mlp"), batch_size=20)
+    heard: list[int] = []
+    made = computer(small("mlp"), batch_size=20, on_smaller=heard.append)
     expected = made.gradient(UNIT)
     made.model = _Small(made.model, room=6)
     result = made.gradient(UNIT)
+    assert heard == [10, 5]
     assert made.batch_size == 5
     for name, tensor in expected.tensors.items():
         torch.testing.assert_close(result.tensors[name], tensor, rtol=1e-4, atol=1e-6)

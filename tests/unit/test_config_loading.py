@@ -241,7 +241,7 @@ def test_an_unknown_name_suggests_a_known_one(text: str, said: str) -> None:
         ("training.beta1", "1", "a number, at least 0, less than 1, not 1"),
         ("model.name", "'../x'", "a name of letters"),
         ("model.options", "[1]", "a table of names and values, not the list [1]"),
-        ("worker.hours", "22-6", "a span of hours such as 22:00-06:00, not the text '22-6'"),
+        ("worker.hours", "22-26", "a span of hours such as 22:00-06:00 or 22-6, not the text '22-26'"),
         ("worker.device", "gpu", "auto, cpu, mps, or cuda"),
         ("coordinator.max_part_megabytes", "17", "a whole number, at least 1, at most 16, not 17"),
         ("huggingface.repo_id", "me", "a repository such as `owner/name`, not the text 'me'"),
