@@ -14,6 +14,7 @@ from contract.workloads import WORKLOADS
 from contract.workloads.base import Hyperparameters, Workload
 from coordinator.aggregators import Aggregator
 from coordinator.cutting import Cutting
+from coordinator.judging import Judge
 from coordinator.ledger import gradients, runs, units, versions
 from coordinator.ledger.versions import Part
 from coordinator.planning import Pool
@@ -40,6 +41,7 @@ class LivingRun:
     cutting: Cutting
     head: Version
     state: TrainingState
+    judge: Judge
     pool: Pool
     num_gradients: int
     staleness: Policy
@@ -55,6 +57,7 @@ class LivingRun:
     def read_again(self, conn: Connection) -> None:
         fresh = open_run(conn, name=self.name)
         self.head, self.state, self.pool, self.is_stale = fresh.head, fresh.state, fresh.pool, False
+        self.judge = fresh.judge
         self.remembered, self.unremembered_bytes = fresh.remembered, fresh.unremembered_bytes
         self.num_gradients, self.paces = fresh.num_gradients, fresh.paces
 
@@ -94,6 +97,7 @@ def open_run(conn: Connection, *, name: str) -> LivingRun:
         rule=how.rule,
         head=record.head_version,
         state=recovered.state,
+        judge=Judge(training=training, vectors=how.vectors),
         remembered=recovered.remembered,
         unremembered_bytes=recovered.replayed_bytes,
         cutting=cutting,

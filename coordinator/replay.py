@@ -19,7 +19,7 @@ from contract.workloads import WORKLOADS
 from contract.workloads.base import Hyperparameters, Workload
 from coordinator.admission import Admitted, Refused
 from coordinator.aggregators import AGGREGATORS, Aggregator
-from coordinator.judging import judge
+from coordinator.judging import Judge
 from coordinator.ledger import gradients, versions
 from coordinator.ledger.runs import RunRecord
 from coordinator.step import TrainingState, advance
@@ -65,9 +65,9 @@ def recover(conn: Connection, *, run: RunId, version: Version, how: Mathematics)
     if remembered is None:
         raise NotFound(f"what the optimizer remembered at version {version} was pruned")
     state = _written_down(conn, run, remembered, how.vectors)
-    num_bytes = 0
-    for number in range(remembered + 1, version + 1):
-        num_bytes += _merge_again(conn, run, Version(number), state, how)
+    num_bytes = sum(
+        _merge_again(conn, run, Version(number), state, how) for number in range(remembered + 1, version + 1)
+    )
     if (
         remembered < version
         and sha256(state.weights_blob) != versions.find_version(conn, run=run, version=version).sha256
@@ -92,9 +92,10 @@ def _merge_again(conn: Connection, run: RunId, version: Version, state: Training
     if not weights:
         raise NotFound(f"how version {version} was merged is not recorded")
     merged = gradients.read_gradients(conn, gradients=list(weights))
+    judge = Judge(training=how.training, vectors=how.vectors)
     admitted: list[Admitted] = []
     for gradient in merged:
-        verdict = judge(conn, gradient, training=how.training, vectors=how.vectors)
+        verdict = judge.judge(conn, gradient)
         if isinstance(verdict, Refused):
             raise BlobError(
                 f"version {version} cannot be computed again: gradient {gradient.gradient}: {verdict.verdict}"

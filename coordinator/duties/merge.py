@@ -12,16 +12,12 @@ from sqlalchemy import Connection, Engine
 from contract.errors import DatabaseError, LeadershipLost
 from contract.ids import Version
 from coordinator.admission import Admitted, Refused
-from coordinator.judging import judge
 from coordinator.leadership import Leadership
 from coordinator.ledger import gradients, units, versions
 from coordinator.ledger.gradients import WaitingGradient
 from coordinator.living_run import LivingRun
 from coordinator.selection import Overdue, Selection, select
 from coordinator.step import advance
-
-# Gradients that fit into so much of the model's size are read from the database once instead of twice.
-_KEPT_SHARE = 0.5
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +52,8 @@ class Merge:
             with self.engine.begin() as conn:
                 selection = select(conn, living, deadline_seconds=self.deadline_seconds)
             if not selection.gradients:
+                with self.engine.begin() as conn:
+                    living.judge.look_ahead(conn, selection.early)
                 return Report(refused=selection.refused, overdue=selection.overdue)
             with self.engine.begin() as conn:
                 report = self._merge(conn, selection, began)
@@ -66,6 +64,7 @@ class Merge:
         if report.version is not None:
             living.head = report.version
             living.unremembered_bytes += report.num_bytes
+            living.judge.forget()
         return report
 
     def _merge(self, conn: Connection, selection: Selection, began: float) -> Report:
@@ -73,13 +72,8 @@ class Merge:
         waiting = sorted(selection.gradients, key=lambda one: one.unit)
         admitted: list[Admitted] = []
         refused: list[Refused] = []
-        room = int(_KEPT_SHARE * len(living.state.weights_blob))
         for gradient in waiting:
-            room -= gradient.num_bytes
-            verdict = judge(
-                conn, gradient, training=living.training, vectors=living.vectors, keep=room >= 0,
-                freshness=selection.freshness.get(gradient.gradient, 1.0),
-            )  # fmt: skip
+            verdict = living.judge.judge(conn, gradient, freshness=selection.freshness.get(gradient.gradient, 1.0))
             if isinstance(verdict, Refused):
                 gradients.reject(conn, gradient=verdict.gradient, verdict=verdict.verdict)
                 refused.append(verdict)
