@@ -118,12 +118,12 @@ class Start:
         engine, config = self.place.engine, self.config
         limit_waits(engine)
         lines = self.view
-        plan = Plan(engine=engine, living=living, spare_units=config.training.spare_units)
+        plan = Plan(engine=engine, living=living, leadership=leadership, spare_units=config.training.spare_units)
         merge = Merge(
             engine=engine, living=living, leadership=leadership, deadline_seconds=config.training.round_deadline
         )
         remember = Remember(engine=engine, living=living, leadership=leadership)
-        finish = Finish(engine=engine, living=living)
+        finish = Finish(engine=engine, living=living, leadership=leadership)
         resting = threading.Event()
         housekeeping = Housekeeping(
             config=config, config_file=self.config_file, place=self.place, record=record, living=living,

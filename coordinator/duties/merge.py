@@ -50,6 +50,8 @@ class Merge:
         began = time.monotonic()
         try:
             with self.engine.begin() as conn:
+                # To a leader who slept through other people's rounds all gradients look late.
+                self.leadership.require(conn)
                 selection = select(conn, living, deadline_seconds=self.deadline_seconds)
             if not selection.gradients:
                 with self.engine.begin() as conn:
@@ -75,6 +77,8 @@ class Merge:
         for gradient in waiting:
             verdict = living.judge.judge(conn, gradient, freshness=selection.freshness.get(gradient.gradient, 1.0))
             if isinstance(verdict, Refused):
+                # Who was deposed in between finds gradients that another leader merged, and their bytes gone.
+                self.leadership.require(conn)
                 gradients.reject(conn, gradient=verdict.gradient, verdict=verdict.verdict)
                 refused.append(verdict)
             else:
