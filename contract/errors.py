@@ -34,7 +34,8 @@
     |   |-- OtherMajorVersion
     |   `-- AddressInUse
     |-- InvitationError                 exit 7    an invitation cannot be made, read or taken back
-    `-- DataError                       exit 8    the data to learn from cannot be had
+    |-- DataError                       exit 8    the data to learn from cannot be had
+    `-- MissingExtra                    exit 9    a part that is installed only on request
 
 The docstring is the default message: one line that says what is wrong and what to do. Data travels in attributes.
 """
@@ -237,6 +238,16 @@ class DataError(BarnraiseError):
         self.looked_in = tuple(looked_in)
         where = f" (looked in {', '.join(self.looked_in)})" if self.looked_in else ""
         super().__init__(f"data source {source}: {problem}{where}; {advice}")
+
+
+class MissingExtra(BarnraiseError):
+    """This needs a part of Barnraise that is installed only on request; the message says how."""
+
+    exit_code = 9
+
+    def __init__(self, lacking: str, *, extra: str) -> None:
+        self.extra = extra
+        super().__init__(f'{lacking}; run `pip install "barnraise[{extra}]"`')
 
 
 def all_errors(root: type[BarnraiseError] = BarnraiseError) -> Iterator[type[BarnraiseError]]:

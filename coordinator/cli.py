@@ -8,7 +8,7 @@ import traceback
 import click
 
 from contract.errors import BarnraiseError
-from coordinator.commands import database, people, runs, setting_up, training
+from coordinator.commands import database, demo, people, runs, setting_up, training
 
 
 def run() -> None:
@@ -56,5 +56,6 @@ for command in (
     people.revoke,
     people.roster,
     database.database,
+    demo.demo,
 ):
     coordinator.add_command(command)

@@ -69,6 +69,9 @@ class Lines:
         elif isinstance(report, Recovered):
             self.console.print(f"that is over after {report.seconds:.0f} s, the run goes on", style="green")
 
+    def close(self) -> None:
+        """There is nothing to take off the terminal."""
+
     def _merged(self, report: merge.Report) -> None:
         for verdict in report.refused:
             self.sparing.print("refusals", f"a gradient was refused: {verdict}", style="yellow")

@@ -33,7 +33,7 @@ def write_config(file: Path, answers: Answers, *, force: bool) -> str:
     config = Config()
     if answers.database_url is None:
         host = answers.host or "127.0.0.1"
-        changes: dict[str, object] = {"host": host, "port": _free_port(host)}
+        changes: dict[str, object] = {"host": host, "port": free_port(host)}
         where = f"a private PostgreSQL at {host} port {changes['port']}"
     else:
         changes = {"embedded": False, "url": answers.database_url}
@@ -79,7 +79,7 @@ def _plain(section: object) -> dict[str, object]:
     return {name: getattr(section, name) for name in type(section).model_fields}  # type: ignore[attr-defined]
 
 
-def _free_port(host: str) -> int:
+def free_port(host: str) -> int:
     """5432 where it is free; many computers have a PostgreSQL of their own on it."""
     for port in range(_USUAL_PORT, _USUAL_PORT + _PORTS_TO_TRY):
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:

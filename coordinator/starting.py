@@ -7,6 +7,7 @@ import dataclasses
 import threading
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from contract.config import Config
@@ -18,6 +19,7 @@ from coordinator.duties.merge import Merge
 from coordinator.duties.plan import Plan
 from coordinator.duties.prune import Prune
 from coordinator.duties.reap import Reap
+from coordinator.duties.remember import Remember
 from coordinator.duties.resize import Resize
 from coordinator.greeting import Greeting, address_of
 from coordinator.housekeeping import Housekeeping
@@ -28,7 +30,7 @@ from coordinator.loop import Loop, Turn
 from coordinator.migrating import migrate_place
 from coordinator.new_run import differences, new_run
 from coordinator.place import Place
-from coordinator.reporting import Lines
+from coordinator.screen import View
 from coordinator.waits import limit_waits
 
 _LOOKS_EVERY_SECONDS = 1.0
@@ -45,11 +47,14 @@ class Start:
     config_file: Path | None
     place: Place
     console: Console
+    view: View
     stop: threading.Event
     epochs: int | None = None
     options: str = ""
 
     def run(self) -> None:
+        # A step is short: a second thread gains nothing, and takes its processor from a worker beside us.
+        torch.set_num_threads(1)
         migrate_place(self.place)
         record = self._find_or_create()
         if record.state is RunState.FINISHED and not self._asks_for_more(record):
@@ -112,11 +117,12 @@ class Start:
         self._greet()
         engine, config = self.place.engine, self.config
         limit_waits(engine)
-        lines = Lines(console=self.console)
+        lines = self.view
         plan = Plan(engine=engine, living=living, leadership=leadership, spare_units=config.training.spare_units)
         merge = Merge(
             engine=engine, living=living, leadership=leadership, deadline_seconds=config.training.round_deadline
         )
+        remember = Remember(engine=engine, living=living, leadership=leadership)
         finish = Finish(engine=engine, living=living, leadership=leadership)
         resting = threading.Event()
         housekeeping = Housekeeping(
@@ -130,6 +136,7 @@ class Start:
                 Turn(duty=merge, every_seconds=0.5, on_hint=True, rests=True),
                 Turn(duty=Resize(engine=engine, living=living), every_seconds=0.5, on_hint=True, rests=True),
                 Turn(duty=plan, every_seconds=0.5, on_hint=True, rests=True),
+                Turn(duty=remember, every_seconds=0.5),
                 Turn(duty=Reap(engine=engine, run=living.run), every_seconds=1.0),
                 Turn(
                     duty=Prune(
@@ -151,6 +158,7 @@ class Start:
         ).run()  # fmt: skip
         if lines.finished and evaluate is not None:
             lines.report(evaluate.finish())
+        lines.close()
 
     def _open(self, leadership: Leadership) -> LivingRun | None:
         """The run as its leader finds it, set going; None where it ended before this coordinator's turn came."""

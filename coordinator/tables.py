@@ -336,6 +336,10 @@ metrics = Table(
     _small("name", 100),
 )
 
+# What somebody would want to hear of. That units come and go is seen elsewhere.
+NOTABLE_EVENT = """subject IN ('run', 'worker') OR new_state IN ('failed', 'rejected')
+ OR (old_state = 'leased' AND new_state = 'open')"""
+
 events = Table(
     "events",
     metadata,
@@ -351,6 +355,8 @@ events = Table(
     Column("worker_id", BigInteger),
     Column("actor", Text, nullable=False, server_default=text("session_user")),
     Column("reason", Text),
+    # They are one in thousands: whoever asks for the last of them does not search the log.
+    Index("ix_events_notable", "run_id", "id", postgresql_where=text(NOTABLE_EVENT)),
 )
 
 # Leadership is a row lease, never an advisory lock: any login could take an advisory lock and hold it.

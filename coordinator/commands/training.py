@@ -16,26 +16,33 @@ from coordinator.commands.options import as_typed, config_option, load, override
 @click.option(
     "--epochs", type=click.IntRange(1), help="Epochs in all; a run that exists, even a finished one, is given more."
 )
-def start(config_file: Path | None, overrides: tuple[str, ...], epochs: int | None) -> None:
+@click.option("--plain", is_flag=True, help="Lines instead of the live view.")
+def start(config_file: Path | None, overrides: tuple[str, ...], epochs: int | None, plain: bool) -> None:
     """Lead the run of the configuration, from its beginning or from where it stands."""
     from rich.console import Console
 
+    from coordinator.greeting import address_of
     from coordinator.place import open_place
+    from coordinator.screen import shown
     from coordinator.starting import Start
 
     more = () if epochs is None else (f"training.num_epochs={epochs}",)
     config = load(config_file, (*overrides, *more))
     stop = threading.Event()
     stop_on_interrupt(stop)
-    Start(
-        config=config,
-        config_file=config_file,
-        place=open_place(config, config_file),
-        console=Console(),
-        stop=stop,
-        epochs=epochs,
-        options=as_typed(config_file, overrides),
-    ).run()
+    place = open_place(config, config_file)
+    console = Console(soft_wrap=True)
+    with shown(console, place.engine, run=config.run.name, address=address_of(place.public), plain=plain) as view:
+        Start(
+            config=config,
+            config_file=config_file,
+            place=place,
+            console=console,
+            view=view,
+            stop=stop,
+            epochs=epochs,
+            options=as_typed(config_file, overrides),
+        ).run()
 
 
 @click.command("train-local")

@@ -51,12 +51,12 @@ BEGIN
      WHERE u.id = p_unit;
     UPDATE ledger.workers w SET num_failures_in_a_row = 0
      WHERE w.id = p_worker AND w.num_failures_in_a_row > 0;
-    -- NOTIFY takes a global lock at commit: one when the update is complete, not one per gradient. It is only a hint;
-    -- two last submits at one moment may both miss it, and the coordinator's poll finds them.
-    IF (SELECT count(*) FROM (SELECT FROM ledger.gradients g
-                               WHERE g.run_id = v_caller.run_id AND g.state = 'submitted'
-                               LIMIT v_caller.num_gradients_per_update + 1) waiting)
-       = v_caller.num_gradients_per_update THEN
+    -- NOTIFY takes a global lock at commit: none for the first half of an update. The last submits of a round come at
+    -- one moment and do not see one another, so that each must believe it may be the last.
+    IF 2 * (SELECT count(*) FROM (SELECT FROM ledger.gradients g
+                                   WHERE g.run_id = v_caller.run_id AND g.state = 'submitted'
+                                   LIMIT v_caller.num_gradients_per_update) waiting)
+       >= v_caller.num_gradients_per_update THEN
         PERFORM pg_notify('barnraise', format('gradients %s', v_caller.run_id));
     END IF;
     RETURN v_gradient;

@@ -122,6 +122,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
         schema="ledger",
     )
+    op.create_index(
+        "ix_events_notable",
+        "events",
+        ["run_id", "id"],
+        unique=False,
+        schema="ledger",
+        postgresql_where=sa.text(
+            "subject IN ('run', 'worker') OR new_state IN ('failed', 'rejected')"
+            " OR (old_state = 'leased' AND new_state = 'open')"
+        ),
+    )
     op.create_table(
         "metrics",
         sa.Column("run_id", sa.BigInteger(), nullable=False),

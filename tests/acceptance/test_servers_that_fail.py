@@ -71,7 +71,7 @@ def small_disk() -> Iterator[Path]:
     if os.name != "posix" or os.geteuid() != 0:
         pytest.skip("only root can make a small disk")
     # Open to the server's account, which pytest's tmp_path is not.
-    folder = Path(tempfile.mkdtemp(prefix="barnraise-tests-", dir="/tmp"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="barnraise-tests-", dir="/tmp"))
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m,mode=777", "tmpfs", folder], check=False)
     try:
         if mounted.returncode:

@@ -1,4 +1,5 @@
-"""The ledger's own walk-through (`make demo`): two people are invited, claim units, are refused what they may not do.
+"""The ledger's own walk-through (`make walkthrough`): two people are invited, claim units, and are refused
+what they may not do.
 
 Everything is real: a private PostgreSQL, the instructor's commands, the volunteers' logins. It works in a folder of its
 own, which is removed at the end.

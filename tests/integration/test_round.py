@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import pytest
 from sqlalchemy import text
 
+from contract.database import Notifications, engine_for
 from contract.errors import NotFound, OverQuota
 from contract.ids import UnitId, Version
 from coordinator.ledger import gradients
@@ -83,3 +85,21 @@ def test_the_log_tells_who_held_a_unit_and_since_when(classroom: Classroom) -> N
         "closing the lid",
     )
     assert event.since < event.at
+
+
+def test_last_submits_that_do_not_see_one_another_still_send_a_hint(classroom: Classroom) -> None:
+    alice, bob = classroom.invite("alice"), classroom.invite("bob")
+    classroom.open_units(2)
+    leases = [claim(volunteer, join(volunteer)) for volunteer in (alice, bob)]
+    listener = engine_for(classroom.database.url(), application="listener")
+    with contextlib.closing(Notifications(listener)) as notifications:
+        # Listens from its first wait on.
+        notifications.wait(0)
+        with alice.connect() as alices, bob.connect() as bobs:
+            for conn, lease in zip((alices, bobs), leases, strict=True):
+                ledger.submit(conn, lease=lease, submission=submission(), last_part=GRADIENT)
+            alices.commit()
+            bobs.commit()
+        heard = notifications.wait(10) + notifications.wait(0.5)
+    listener.dispose()
+    assert f"gradients {classroom.run}" in heard

@@ -1,0 +1,243 @@
+"""A run on one screen, from 80 x 24 letters on. Pure: what is drawn follows from a snapshot of the ledger."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+from typing import Final
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.layout import Layout
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from contract.states import RunState
+from coordinator.ledger.watching import Curve, Event, RunNow, Snapshot, WorkerNow
+from coordinator.sparklines import Pixels, sparkline, thumbnails
+
+_HEAD_LINES: Final = 5
+_HELD_OUT: Final = "held_out/"
+_THUMBNAIL_SIDE: Final = 16
+_WIDEST_CURVES: Final = 64
+_COLOURS: Final = ("cyan", "magenta", "green", "yellow", "blue", "red")
+_STATES: Final = {RunState.RUNNING: "green", RunState.PAUSED: "yellow", RunState.FAILED: "red"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Countdown:
+    """For a run that ends with the clock and not with its epochs."""
+
+    total_seconds: float
+    left_seconds: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What this process has to say, and the ledger does not know."""
+
+    at: datetime.datetime
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """All there is to draw. `images` are what the model draws by now."""
+
+    snapshot: Snapshot
+    address: str
+    notes: Sequence[Note] = ()
+    countdown: Countdown | None = None
+    images: Pixels | None = None
+
+
+def draw(scene: Scene, *, width: int, height: int) -> RenderableType:
+    snapshot = scene.snapshot
+    left = height - _HEAD_LINES
+    # Curves and pictures grow with the screen, and leave the workers and the events a place.
+    middle = min(max(len(_chosen(snapshot.curves)), 4) + 2, left - 8)
+    if scene.images is not None:
+        middle = max(middle, min(2 + _THUMBNAIL_SIDE // 2 * ((left - 10) // (_THUMBNAIL_SIDE // 2)), left // 2 + 2))
+    workers = min(max(1, len(snapshot.workers)) + 3, max(4, left - middle - 3))
+    layout = Layout()
+    layout.split_column(
+        Layout(_head(scene, width), size=_HEAD_LINES),
+        Layout(_middle(scene, width, middle), size=middle),
+        Layout(_workers(snapshot.workers, workers - 3), size=workers),
+        Layout(_events(scene, left - middle - workers - 2)),
+    )
+    return layout
+
+
+def _head(scene: Scene, width: int) -> RenderableType:
+    run = scene.snapshot.run
+    state = Text(str(run.state), style=_STATES.get(run.state, "bold"))
+    if run.reason and run.state is not RunState.RUNNING:
+        state.append(f" ({run.reason})")
+    title = Text.assemble(("Barnraise", "bold"), f"  {run.name}: {run.workload}, {run.mode}  ", state)
+    done, total, told = _progress(run, scene.countdown)
+    bar = Table.grid(expand=True, padding=(0, 1))
+    bar.add_column(ratio=1)
+    bar.add_column(justify="right", no_wrap=True)
+    bar.add_row(ProgressBar(total=total, completed=done), told)
+    return Panel(
+        Group(bar, _round(run, scene.snapshot.workers), _fitting(f"volunteers connect to {scene.address}", width - 4)),
+        title=title, title_align="left", box=box.ROUNDED, border_style="dim",
+    )  # fmt: skip
+
+
+def _progress(run: RunNow, countdown: Countdown | None) -> tuple[float, float, Text]:
+    version = Text.assemble("version ", (f"{run.head_version:,}", "bold"))
+    if countdown is not None:
+        done = countdown.total_seconds - countdown.left_seconds
+        return done, countdown.total_seconds, version.append(f", {countdown.left_seconds:.0f} s to go")
+    total = run.num_samples * run.num_epochs
+    # In asynchronous mode some samples count twice: the last epoch ends when the pool is empty.
+    epoch = min(run.num_epochs, run.num_samples_merged // run.num_samples + 1)
+    version.append(f", epoch {epoch:,} of {run.num_epochs:,}, {min(1.0, run.num_samples_merged / total):.0%}")
+    if run.samples_merged_per_second and run.state is RunState.RUNNING:
+        seconds = max(0.0, total - run.num_samples_merged) / run.samples_merged_per_second
+        version.append(f", {in_words(seconds)} to go")
+    return run.num_samples_merged, total, version
+
+
+def _round(run: RunNow, workers: Sequence[WorkerNow]) -> Text:
+    speed = sum(worker.samples_per_second or 0.0 for worker in workers if worker.is_here and worker.is_heard)
+    landed = min(run.num_landed, run.num_wanted)
+    line = Text("next version ")
+    if run.num_wanted <= 12:
+        line.append("●" * landed, "green").append("○" * (run.num_wanted - landed), "dim").append("  ")
+    line.append(f"{landed} of {run.num_wanted} gradients")
+    line.append(f"   {run.num_units_merged:,} units merged   {speed:,.0f} samples/s")
+    return line
+
+
+def _middle(scene: Scene, width: int, height: int) -> RenderableType:
+    curves = _chosen(scene.snapshot.curves)
+    if scene.images is None:
+        return _curves(curves, width, height)
+    columns = max(1, (width - 40) // (_THUMBNAIL_SIDE + 1))
+    for_images = min(columns, 8) * (_THUMBNAIL_SIDE + 1) + 3
+    layout = Layout()
+    pictures = thumbnails(scene.images, width=for_images - 4, height=height - 2, side=_THUMBNAIL_SIDE)
+    layout.split_row(
+        Layout(_curves(curves, width - for_images, height)),
+        Layout(_panel(pictures, "what it draws by now"), size=for_images),
+    )
+    return layout
+
+
+def _chosen(curves: Sequence[Curve]) -> list[Curve]:
+    """Losses first; of what is also measured on held-out data, the training's own, which comes with every version."""
+    trained = {curve.name for curve in curves if not curve.name.startswith(_HELD_OUT)}
+    chosen = [curve for curve in curves if curve.name in trained]
+    for curve in curves:
+        name = curve.name.removeprefix(_HELD_OUT)
+        if curve.name not in trained and name not in trained:
+            chosen.append(dataclasses.replace(curve, name=name))
+    return sorted(chosen, key=lambda curve: not curve.name.startswith("loss"))
+
+
+def _curves(curves: Sequence[Curve], width: int, height: int) -> RenderableType:
+    if not curves:
+        return _panel(Text("no version has been merged yet", "dim"), "losses")
+    lines = max(1, min(5, (height - 2) // len(curves)))
+    # A blank line between two curves where there is room for it.
+    between = int(lines > 2)
+    name_width = min(24, max(len(curve.name) for curve in curves))
+    spark_width = max(8, min(_WIDEST_CURVES, width - name_width - 14))
+    table = Table.grid(padding=(0, 1, between, 0), collapse_padding=False)
+    table.add_column(width=name_width, no_wrap=True, overflow="ellipsis", vertical="bottom")
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True, vertical="bottom")
+    for place, curve in enumerate(curves[: max(1, (height - 2) // lines)]):
+        colour = _COLOURS[place % len(_COLOURS)]
+        spark = "\n".join(sparkline(curve.values, width=spark_width, height=lines - between))
+        table.add_row(curve.name, Text(spark, colour), Text(f"{curve.values[-1]:.4g}", "bold"))
+    return _panel(table, "losses and measures")
+
+
+def _workers(workers: Sequence[WorkerNow], rows: int) -> RenderableType:
+    table = Table(box=None, expand=True, pad_edge=False, header_style="dim")
+    table.add_column("worker", no_wrap=True, overflow="ellipsis", ratio=2)
+    table.add_column("device", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("does", no_wrap=True, overflow="ellipsis", ratio=2)
+    for name in ("samples/s", "units", "accepted"):
+        table.add_column(name, justify="right", no_wrap=True)
+    if not workers:
+        return _panel(Text("nobody is here yet; the volunteers run `worker join`", "yellow"), "workers")
+    for worker in workers[:rows] if len(workers) <= rows else workers[: rows - 1]:
+        judged = worker.num_merged + worker.num_refused
+        table.add_row(
+            worker.person,
+            worker.device,
+            _doing(worker),
+            "" if worker.samples_per_second is None else f"{worker.samples_per_second:,.0f}",
+            f"{worker.num_delivered:,}",
+            f"{worker.num_merged / judged:.0%}" if judged else "",
+            style="" if worker.is_here else "dim",
+        )
+    if len(workers) > rows:
+        table.add_row(f"and {len(workers) - rows + 1} more", style="dim")
+    here = sum(worker.is_here and worker.is_heard for worker in workers)
+    return _panel(table, f"workers: {here} here")
+
+
+def _doing(worker: WorkerNow) -> Text:
+    if not worker.is_here:
+        return Text("left")
+    if not worker.is_heard:
+        return Text(f"silent for {in_words(worker.seen_ago_seconds)}", "yellow")
+    return Text(worker.phase, "green" if worker.phase == "computing" else "")
+
+
+def _events(scene: Scene, rows: int) -> RenderableType:
+    happened = [(event.at, told(event)) for event in scene.snapshot.events]
+    happened += [(note.at, Text(note.text, "yellow")) for note in scene.notes]
+    happened.sort(key=lambda pair: pair[0])
+    lines = [
+        Text.assemble((f"{at.astimezone():%H:%M:%S} ", "dim"), text, no_wrap=True, overflow="ellipsis")
+        for at, text in happened[-max(0, rows) :]
+    ]
+    return _panel(Group(*lines), "what happened")
+
+
+def told(event: Event) -> Text:
+    """An event of the ledger in a line."""
+    who, why = event.person or "somebody", f": {event.reason}" if event.reason else ""
+    match event.subject, event.new_state:
+        case "worker", "joined":
+            return Text(f"{who} joined", "green")
+        case "worker", _:
+            return Text(f"{who} left{why}")
+        case "unit", "failed":
+            return Text(f"unit {event.subject_id} failed for good{why}", "red")
+        case "unit", _:
+            return Text(f"unit {event.subject_id} opens again{why}", "yellow")
+        case "gradient", _:
+            return Text(f"a gradient of {who} was refused{why}", "yellow")
+        case _:
+            return Text(f"the {event.subject} is {event.new_state}{why}", "bold")
+
+
+def in_words(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"
+
+
+def _panel(content: RenderableType, title: str) -> Panel:
+    return Panel(content, title=Text(title, "dim"), title_align="left", box=box.ROUNDED, border_style="dim")
+
+
+def _fitting(words: str, width: int) -> Text:
+    text = Text(words, "dim", no_wrap=True, overflow="ellipsis")
+    text.truncate(width, overflow="ellipsis")
+    return text
