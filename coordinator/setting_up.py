@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import socket
 from pathlib import Path
 
 from contract.config import Config, render_template
+from contract.config.loading import DEFAULT_FILE
 from contract.errors import ConfigError
 from coordinator.class_size import num_gradients_for
 
@@ -46,12 +48,13 @@ def write_config(file: Path, answers: Answers, *, force: bool) -> str:
         file.write_text(render_template(config), encoding="utf-8")
     except OSError as error:
         raise ConfigError([f"it cannot be written: {error.strerror}"], str(file)) from error
+    option = "" if str(file) == DEFAULT_FILE else f" --config {shlex.quote(str(file))}"
     return "\n".join(
         [
             f"wrote {file}",
             f"  database: {where}",
             _choice_explained(answers.class_size),
-            f"next: coordinator migrate --config {file}, then coordinator invite --config {file} NAME...",
+            f"next: coordinator start{option}, and in another terminal coordinator invite{option} NAME...",
         ]
     )
 

@@ -25,6 +25,7 @@ from worker.happenings import (
 
 _MESSAGES_KEPT: Final = 6
 _SPEED_REMEMBERS: Final = 0.8
+NOT_LED: Final = "no coordinator is at work, until the instructor starts it again"
 _WORDS_OF_RUN_STATES: Final[Mapping[str, str]] = {
     "created": "the run has not begun yet",
     "paused": "the instructor paused the run",
@@ -60,7 +61,8 @@ class Seat:
             return f"unit {self.unit.unit}"
         if self.prepared is None:
             return "starting"
-        waits_for = _WORDS_OF_RUN_STATES.get(self.latest.run_state, "the next unit")
+        nothing = "the next unit" if self.latest.is_led else NOT_LED
+        waits_for = _WORDS_OF_RUN_STATES.get(self.latest.run_state, nothing)
         return f"waiting: {waits_for}"
 
     @property

@@ -66,6 +66,8 @@ class Standing:
     num_accepted_of_all: int = 0
     num_workers: int | None = None
     run_state: str = "running"
+    is_led: bool = True
+    """Whether a coordinator is at work."""
     version: int = 0
 
 

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from rich.console import Console
 
-from worker.board import Board
+from worker.board import NOT_LED, Board
 from worker.happenings import (
     Began,
     Computed,
@@ -113,7 +113,9 @@ def news(before: Standing, now: Standing) -> list[str]:
     ]
     if now.run_state == "paused" != before.run_state:
         lines.append("the instructor paused the run; waiting")
-    if now.run_state == "running" and before.run_state == "paused":
+    if not now.is_led and before.is_led and now.run_state == "running":
+        lines.append(f"waiting: {NOT_LED}")
+    if now.run_state == "running" and now.is_led and (before.run_state == "paused" or not before.is_led):
         lines.append("the run goes on")
     return lines
 

@@ -16,7 +16,7 @@ from worker.heartbeat import Holdings
 from worker.ledger import Joined, Lease
 
 _ASKED_FOR_AT_A_TIME: Final = 200
-_COUNTS_WORKERS_EVERY_SECONDS: Final = 30.0
+_LOOKS_AROUND_EVERY_SECONDS: Final = 30.0
 
 
 class Fates:
@@ -35,7 +35,8 @@ class Fates:
         self._merged_up_to = joined.head_version or Version(0)
         self._num_accepted_of_all = 0
         self._num_workers: int | None = None
-        self._count_workers_at = 0.0
+        self._is_led = True
+        self._look_around_at = 0.0
         self._said: Standing | None = None
 
     def delivered(self, lease: Lease) -> None:
@@ -46,9 +47,10 @@ class Fates:
         self._hear_of_ours(conn)
         self._merged_up_to, merged = ledger.merged_since(conn, run=self._run, after=self._merged_up_to)
         self._num_accepted_of_all += merged
-        if time.monotonic() >= self._count_workers_at:
+        if time.monotonic() >= self._look_around_at:
             self._num_workers = ledger.num_present(conn, run=self._run)
-            self._count_workers_at = time.monotonic() + _COUNTS_WORKERS_EVERY_SECONDS
+            self._is_led = ledger.is_led(conn, run=self._run)
+            self._look_around_at = time.monotonic() + _LOOKS_AROUND_EVERY_SECONDS
         self._say()
 
     def _hear_of_ours(self, conn: Connection) -> None:
@@ -75,6 +77,7 @@ class Fates:
             num_accepted_of_all=self._num_accepted_of_all,
             num_workers=self._num_workers,
             run_state=self._holdings.run_state,
+            is_led=self._is_led,
             version=self._merged_up_to,
         )
         if standing != self._said:

@@ -73,6 +73,7 @@ FILES = [
     "views/gradients_v1.sql",
     "views/merges_v1.sql",
     "views/run_definitions_v1.sql",
+    "views/coordinators_v1.sql",
     "views/events_v1.sql",
     "views/schema_revision_v1.sql",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Engine, text
 
 from contract.ids import GradientId, Version
+from coordinator.leadership import Leadership
 from coordinator.ledger import gradients, versions
 from tests.integration.classroom import GRADIENT, Classroom, claim, classroom, join, submission
 from worker import ledger
@@ -58,7 +59,7 @@ def test_each_unit_is_heard_of_once(classroom: Classroom) -> None:
     ada, bob = Volunteer(classroom, "ada"), Volunteer(classroom, "bob")
     (_, first), (_, second), (_, third) = (ada.deliver() for _ in range(3))
     (_, bobs), (_, bobs_second) = bob.deliver(), bob.deliver()
-    assert ada.look() == Standing(num_waiting=3, num_workers=2)
+    assert ada.look() == Standing(num_waiting=3, num_workers=2, is_led=False)
     merge(classroom, 1, [first, bobs])
     with classroom.owner.begin() as conn:
         gradients.reject(conn, gradient=second, verdict="not finite: model")
@@ -68,6 +69,7 @@ def test_each_unit_is_heard_of_once(classroom: Classroom) -> None:
         not_used={"not finite: model": 1, "late: the round was closed": 1},
         num_accepted_of_all=2,
         num_workers=2,
+        is_led=False,
         version=1,
     )
     assert ada.look() == expected
@@ -83,7 +85,15 @@ def test_what_was_merged_before_is_not_counted(classroom: Classroom) -> None:
     ada = Volunteer(classroom, "ada")
     merge(classroom, 1, [ada.deliver()[1]])
     late = Volunteer(classroom, "late")
-    assert late.look() == Standing(num_workers=2, version=1)
+    assert late.look() == Standing(num_workers=2, version=1, is_led=False)
+
+
+def test_a_worker_hears_whether_a_coordinator_is_at_work(classroom: Classroom) -> None:
+    leadership = Leadership(engine=classroom.owner, run=classroom.run)
+    assert leadership.hold()
+    assert Volunteer(classroom, "ada").look().is_led
+    leadership.give_up()
+    assert not Volunteer(classroom, "bob").look().is_led
 
 
 def test_a_unit_that_another_took_over_is_not_mine(classroom: Classroom) -> None:

@@ -133,6 +133,7 @@ def test_the_view_fits_and_says_what_matters(width: int, num_seats: int) -> None
     [
         ([PREPARED], "waiting: the next unit"),
         ([PREPARED, Standing(run_state="paused")], "waiting: the instructor paused the run"),
+        ([PREPARED, Standing(is_led=False)], "waiting: no coordinator is at work"),
         ([PREPARED, Resting(reason="on its battery")], "resting: on its battery"),
         ([PREPARED, Ended(reason="over")], "has left"),
         ([], "starting"),
@@ -151,6 +152,14 @@ def test_lines_tell_the_same() -> None:
     ]
     assert f"1 of your units not used: {LATE}" in text
     assert "the instructor paused the run; waiting\nthe run goes on\n" in text
+
+
+def test_lines_tell_when_nobody_leads_and_when_somebody_does() -> None:
+    text = said(PREPARED, Standing(is_led=False), Standing())
+    assert text.splitlines()[1:3] == [
+        "waiting: no coordinator is at work, until the instructor starts it again",
+        "the run goes on",
+    ]
 
 
 def test_lines_of_several_processes_say_whose_they_are() -> None:
