@@ -45,6 +45,8 @@ bench: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks.queue
 	$(BIN)/python -m benchmarks.blobs
+	$(BIN)/python -m benchmarks.compute
+	$(BIN)/python -m benchmarks.efficiency
 	$(BIN)/python -m benchmarks.space --rounds $(ROUNDS)
 
 clean:

@@ -133,7 +133,7 @@ class BenchLedger:
 def quiet_server(settings: Mapping[str, str] = SETTINGS) -> Iterator[BenchServer]:
     with contextlib.ExitStack() as stack:
         home, store = (
-            Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="barnraise-bench-", dir=_real_disk())))
+            Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="barnraise-bench-", dir=real_disk())))
             for _ in range(2)
         )
         postgres = Postgres(wheel_binaries(), home=home, store=store, settings=settings)
@@ -185,7 +185,7 @@ _NEW_RUN: Final = runs.NewRun(
 )
 
 
-def _real_disk() -> str | None:
+def real_disk() -> str | None:
     """The system's temporary folder may lie in memory, where fsync costs nothing."""
     lasting = Path("/var/tmp")  # noqa: S108
     return str(lasting) if sys.platform != "win32" and lasting.is_dir() else None

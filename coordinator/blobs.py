@@ -1,4 +1,4 @@
-"""Reads a gradient's bytes where they lie, part by part, and checks that they are what was announced."""
+"""Reads a gradient's bytes where they lie, part by part."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ import itertools
 from sqlalchemy import Connection
 
 from contract.errors import BlobError
+from contract.ids import GradientId
 from coordinator.ledger import gradients
-from coordinator.ledger.gradients import WaitingGradient
 
 
 class GradientBytes:
-    """Any range of the blob. The last part read is kept, because a decoder goes from front to end."""
+    """Any range of the blob. It is read twice, to be judged and to be added, each time from front to end: `keep` its
+    parts in between, or only the last one read."""
 
-    def __init__(self, conn: Connection, waiting: WaitingGradient) -> None:
+    def __init__(self, conn: Connection, gradient: GradientId, *, keep: bool = False) -> None:
         self._conn = conn
-        self._gradient = waiting.gradient
-        sizes = gradients.part_sizes(conn, gradient=waiting.gradient)
+        self._gradient = gradient
+        sizes = gradients.part_sizes(conn, gradient=gradient)
         self._ends = list(itertools.accumulate(sizes))
-        self._kept: tuple[int, bytes] = (-1, b"")
+        self._keeps_all = keep
+        self._kept: dict[int, bytes] = {}
+
+    def require(self, sha256: bytes) -> None:
         digest = hashlib.sha256()
-        for number in range(len(sizes)):
+        for number in range(len(self._ends)):
             digest.update(self._part(number))
-        if digest.digest() != waiting.sha256:
+        if digest.digest() != sha256:
             raise BlobError("its bytes do not have the checksum that was announced")
 
     def read(self, offset: int, num_bytes: int) -> bytes | memoryview:
@@ -43,9 +47,11 @@ class GradientBytes:
         return bytes(found)
 
     def _part(self, number: int) -> bytes:
-        if self._kept[0] != number:
+        if number not in self._kept:
+            if not self._keeps_all:
+                self._kept.clear()
             content = gradients.read_part(self._conn, gradient=self._gradient, part=number)
             if content is None:
                 raise BlobError(f"part {number} is gone")
-            self._kept = (number, content)
-        return self._kept[1]
+            self._kept[number] = content
+        return self._kept[number]

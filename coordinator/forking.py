@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
-from contract.errors import ConfigError, NotFound
+from contract.errors import BlobError, ConfigError, NotFound
 from contract.ids import RunId, Version
 from contract.tensors import unpack
 from contract.workloads import WORKLOADS
 from coordinator.ledger import runs, versions
 from coordinator.living_run import create_run
+from coordinator.replay import Mathematics, recover
 from coordinator.step import TrainingState
 from coordinator.vectors import Vectors
 
@@ -39,7 +40,7 @@ class Forked:
 
 
 def fork(engine: Engine, new: runs.NewRun, origin: Origin, *, fresh_optimizer: bool = False) -> Forked:
-    """The optimizer's memory comes along where the ledger still holds it, which is for the newest version alone."""
+    """The optimizer's memory comes along where the ledger still holds it, which is for the newest versions."""
     # One snapshot: a leader may prune the version while it is read.
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as conn, conn.begin():
         parent = runs.read_run(conn, name=origin.run)
@@ -48,17 +49,23 @@ def fork(engine: Engine, new: runs.NewRun, origin: Origin, *, fresh_optimizer: b
         kept = versions.kept_versions(conn, run=parent.run)
         if version not in kept:
             raise NotFound(_not_there(parent, version, kept))
-        vectors = Vectors.of(WORKLOADS.build(new.workload, new.workload_options))
-        weights = bytearray().join(versions.read_parts(conn, run=parent.run, version=version, kind="weights"))
-        optimizer = bytearray().join(versions.read_parts(conn, run=parent.run, version=version, kind="optimizer"))
-        step = versions.find_version(conn, run=parent.run, version=version).optimizer_step
-    if optimizer and not fresh_optimizer:
-        state = TrainingState.resume(weights, optimizer, vectors, step=step)
-    else:
-        state = TrainingState.start(unpack(weights, vectors.manifest, max_bytes=len(weights)), vectors)
+        state = None if fresh_optimizer else _state(conn, parent, version)
+        keeps_optimizer = state is not None
+        if state is None:
+            vectors = Vectors.of(WORKLOADS.build(new.workload, new.workload_options))
+            weights = bytearray().join(versions.read_parts(conn, run=parent.run, version=version, kind="weights"))
+            state = TrainingState.start(unpack(weights, vectors.manifest, max_bytes=len(weights)), vectors)
     with engine.begin() as conn:
         run = create_run(conn, dataclasses.replace(new, parent_run=parent.run, parent_version=version), state)
-    return Forked(run=run, version=version, keeps_optimizer=bool(optimizer) and not fresh_optimizer)
+    return Forked(run=run, version=version, keeps_optimizer=keeps_optimizer)
+
+
+def _state(conn: Connection, parent: runs.RunRecord, version: Version) -> TrainingState | None:
+    try:
+        return recover(conn, run=parent.run, version=version, how=Mathematics.of(parent)).state
+    except (NotFound, BlobError):
+        # Of an old version the moments were pruned, or the gradients that they could be computed from.
+        return None
 
 
 def _require_same_model(parent: runs.RunRecord, new: runs.NewRun) -> None:

@@ -12,11 +12,13 @@ from contract.ids import RunId, UnitId, Version
 from contract.tensors import split
 from contract.workloads import WORKLOADS
 from contract.workloads.base import Hyperparameters, Workload
-from coordinator.aggregators import AGGREGATORS, Aggregator
+from coordinator.aggregators import Aggregator
 from coordinator.cutting import Cutting
+from coordinator.judging import Judge
 from coordinator.ledger import gradients, runs, units, versions
 from coordinator.ledger.versions import Part
 from coordinator.planning import Pool
+from coordinator.replay import Mathematics, recover
 from coordinator.staleness import SUBMISSIONS_KEPT, Paces, Policy, Submission
 from coordinator.step import TrainingState
 from coordinator.vectors import Vectors
@@ -39,10 +41,14 @@ class LivingRun:
     cutting: Cutting
     head: Version
     state: TrainingState
+    judge: Judge
     pool: Pool
     num_gradients: int
     staleness: Policy
     paces: Paces
+    # The version whose optimizer state the ledger has; the gradients merged since are kept, and these are their bytes.
+    remembered: Version
+    unremembered_bytes: int = 0
     is_stale: bool = False
 
     def mark_stale(self) -> None:
@@ -51,6 +57,8 @@ class LivingRun:
     def read_again(self, conn: Connection) -> None:
         fresh = open_run(conn, name=self.name)
         self.head, self.state, self.pool, self.is_stale = fresh.head, fresh.state, fresh.pool, False
+        self.judge = fresh.judge
+        self.remembered, self.unremembered_bytes = fresh.remembered, fresh.unremembered_bytes
         self.num_gradients, self.paces = fresh.num_gradients, fresh.paces
 
     def put_back(self, conn: Connection, lost: Sequence[UnitId]) -> None:
@@ -69,10 +77,9 @@ class LivingRun:
 def open_run(conn: Connection, *, name: str) -> LivingRun:
     """Reads everything from the ledger: a restart is nothing else."""
     record = runs.read_run(conn, name=name)
-    workload = WORKLOADS.build(record.workload, record.workload_options)
-    vectors = Vectors.of(workload)
     training = record.training
-    head = versions.find_version(conn, run=record.run, version=record.head_version)
+    how = Mathematics.of(record)
+    recovered = recover(conn, run=record.run, version=record.head_version, how=how)
     staleness = Policy.of(training["staleness"])
     cutting = Cutting(
         run_seed=record.seed,
@@ -84,12 +91,15 @@ def open_run(conn: Connection, *, name: str) -> LivingRun:
         name=name,
         mode=record.mode,
         training=training,
-        workload=workload,
-        vectors=vectors,
-        hyperparameters=workload.hyperparameters.with_settings(training["hyperparameters"]),
-        rule=AGGREGATORS.build(training["rule"], training["rule_options"]),
+        workload=how.workload,
+        vectors=how.vectors,
+        hyperparameters=how.hyperparameters,
+        rule=how.rule,
         head=record.head_version,
-        state=read_state(conn, record.run, record.head_version, vectors, step=head.optimizer_step),
+        state=recovered.state,
+        judge=Judge(training=training, vectors=how.vectors),
+        remembered=recovered.remembered,
+        unremembered_bytes=recovered.replayed_bytes,
         cutting=cutting,
         pool=Pool(
             num_units=cutting.units_per_epoch * training["num_epochs"],
@@ -109,15 +119,6 @@ def read_paces(conn: Connection, run: RunId) -> Paces:
         Submission(gradient=gradient, worker=worker, at=at)
         for gradient, worker, at in gradients.last_submissions(conn, run=run, each=SUBMISSIONS_KEPT)
     )
-
-
-def read_state(conn: Connection, run: RunId, version: Version, vectors: Vectors, *, step: int) -> TrainingState:
-    weights, optimizer = bytearray(), bytearray()
-    for part in versions.read_parts(conn, run=run, version=version, kind="weights"):
-        weights += part
-    for part in versions.read_parts(conn, run=run, version=version, kind="optimizer"):
-        optimizer += part
-    return TrainingState.resume(weights, optimizer, vectors, step=step)
 
 
 def create_run(conn: Connection, new: runs.NewRun, state: TrainingState | None = None) -> RunId:

@@ -39,9 +39,11 @@ class Overdue:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """No gradients: not yet. `freshness` is what staleness left of some weights."""
+    """No gradients: not yet; `early` are those that wait for more. `freshness` is what staleness left of some
+    weights."""
 
     gradients: Sequence[WaitingGradient] = ()
+    early: Sequence[WaitingGradient] = ()
     freshness: Mapping[GradientId, float] = dataclasses.field(default_factory=dict)
     refused: tuple[str, ...] = ()
     overdue: Overdue | None = None
@@ -67,7 +69,7 @@ def _of_the_round(conn: Connection, living: LivingRun, deadline_seconds: float) 
         return Selection(gradients=waiting[:needed])
     age = units.round_age(conn, run=living.run, version=living.head)
     if age < deadline_seconds:
-        return Selection()
+        return Selection(early=waiting)
     if overdue := _overdue(conn, living, waiting, age, deadline_seconds):
         return Selection(overdue=overdue)
     found = f"{len(waiting)} of {needed} gradients"
@@ -104,7 +106,7 @@ def _of_the_pool(conn: Connection, living: LivingRun, deadline_seconds: float) -
         return Selection(gradients=fresh, freshness=freshness, refused=tuple(refused))
     longest = max((gradient.waited_seconds for gradient in fresh), default=0.0)
     if longest < deadline_seconds:
-        return Selection(refused=tuple(refused))
+        return Selection(early=fresh, refused=tuple(refused))
     overdue = _overdue(conn, living, fresh, longest, deadline_seconds)
     return Selection(gradients=() if overdue else fresh, freshness=freshness, refused=tuple(refused), overdue=overdue)
 

@@ -7,6 +7,7 @@ import dataclasses
 import threading
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from contract.config import Config
@@ -18,6 +19,7 @@ from coordinator.duties.merge import Merge
 from coordinator.duties.plan import Plan
 from coordinator.duties.prune import Prune
 from coordinator.duties.reap import Reap
+from coordinator.duties.remember import Remember
 from coordinator.duties.resize import Resize
 from coordinator.greeting import Greeting, address_of
 from coordinator.housekeeping import Housekeeping
@@ -51,6 +53,8 @@ class Start:
     options: str = ""
 
     def run(self) -> None:
+        # A step is short: a second thread gains nothing, and takes its processor from a worker beside us.
+        torch.set_num_threads(1)
         migrate_place(self.place)
         record = self._find_or_create()
         if record.state is RunState.FINISHED and not self._asks_for_more(record):
@@ -114,11 +118,12 @@ class Start:
         engine, config = self.place.engine, self.config
         limit_waits(engine)
         lines = self.view
-        plan = Plan(engine=engine, living=living, spare_units=config.training.spare_units)
+        plan = Plan(engine=engine, living=living, leadership=leadership, spare_units=config.training.spare_units)
         merge = Merge(
             engine=engine, living=living, leadership=leadership, deadline_seconds=config.training.round_deadline
         )
-        finish = Finish(engine=engine, living=living)
+        remember = Remember(engine=engine, living=living, leadership=leadership)
+        finish = Finish(engine=engine, living=living, leadership=leadership)
         resting = threading.Event()
         housekeeping = Housekeeping(
             config=config, config_file=self.config_file, place=self.place, record=record, living=living,
@@ -131,6 +136,7 @@ class Start:
                 Turn(duty=merge, every_seconds=0.5, on_hint=True, rests=True),
                 Turn(duty=Resize(engine=engine, living=living), every_seconds=0.5, on_hint=True, rests=True),
                 Turn(duty=plan, every_seconds=0.5, on_hint=True, rests=True),
+                Turn(duty=remember, every_seconds=0.5),
                 Turn(duty=Reap(engine=engine, run=living.run), every_seconds=1.0),
                 Turn(
                     duty=Prune(

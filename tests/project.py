@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import subprocess
@@ -32,16 +33,21 @@ class Project:
         assert "Traceback" not in out + err, out + err
         return Result(code=process.returncode, out=out, err=err)
 
-    def start(self, *arguments: str, program: str = "coordinator", **environment: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, program: str = "coordinator", output: Path | None = None, **environment: str
+    ) -> subprocess.Popen[str]:
+        """What it says goes to the pipes of the process, or to the file `output`."""
         inherited = {name: value for name, value in os.environ.items() if name not in ("DB_PASSWORD", "CONFIG_PATH")}
-        return subprocess.Popen(
-            [sys.executable, "-m", program, *arguments],
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**inherited, "PYTHONPATH": str(Path(__file__).parents[1]), "COLUMNS": "200", **environment},
-        )
+        with contextlib.ExitStack() as stack:
+            file = subprocess.PIPE if output is None else stack.enter_context(output.open("w"))
+            return subprocess.Popen(
+                [sys.executable, "-m", program, *arguments],
+                cwd=self.folder,
+                stdout=file,
+                stderr=subprocess.PIPE if output is None else subprocess.STDOUT,
+                text=True,
+                env={**inherited, "PYTHONPATH": str(Path(__file__).parents[1]), "COLUMNS": "200", **environment},
+            )
 
     def write_config(self, sections: Mapping[str, Mapping[str, object]] | None = None, **changes: object) -> None:
         """A configuration for the test's database; `changes` are keys of its database section."""

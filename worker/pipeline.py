@@ -41,7 +41,8 @@ Report = Callable[[str], None]
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     lease: Lease
-    weights: bytes
+    # None where the task before it had the same version, which is loaded.
+    weights: bytearray | None
     unit: Unit
     # None where they could not be had; whoever computes asks once more, and hears why.
     samples: Batch | None
@@ -76,7 +77,7 @@ class Ahead:
         self._cache = cache
         self._poll_seconds = poll_seconds
         self._notifications = Notifications(here.engine, pooler=pooler)
-        self._version: tuple[Version, bytes] | None = None
+        self._handed_over: Version | None = None
         self._tasks: queue.Queue[Task | None] = queue.Queue()
         # In a synchronous round a unit claimed ahead is one that somebody else could be computing.
         self._wanted = threading.Semaphore(0 if here.joined.mode == "sync" else 1)
@@ -122,10 +123,13 @@ class Ahead:
                     self._here.heartbeat.beat_soon()
                 continue
             self._here.holdings.add(lease)
-            weights = until_it_works(lambda: self._weights(lease), stop=self._here.stop, report=self._here.report)  # noqa: B023
-            if weights is None or self._here.holdings.why_dropped(lease) is not None:
+            weights, is_new = None, lease.base_version != self._handed_over
+            if is_new:
+                weights = until_it_works(lambda: self._weights(lease), stop=self._here.stop, report=self._here.report)  # noqa: B023
+            if (is_new and weights is None) or self._here.holdings.why_dropped(lease) is not None:
                 self._here.holdings.remove(lease)
                 continue
+            self._handed_over = lease.base_version
             unit = Unit(
                 epoch=lease.epoch, first_sample=lease.first_sample, num_samples=lease.num_samples, seed=lease.seed
             )
@@ -145,20 +149,15 @@ class Ahead:
         except OverQuota:
             return None
 
-    def _weights(self, lease: Lease) -> bytes | None:
-        if self._version is not None and self._version[0] == lease.base_version:
-            return self._version[1]
+    def _weights(self, lease: Lease) -> bytearray | None:
         worker = self._here.joined.worker
         with self._here.engine.begin() as conn:
             record = ledger.fetch_manifest(conn, worker=worker, version=lease.base_version)
             if record is None:
                 return None
-            content = self._cache.get(
+            return self._cache.get(
                 record, lambda part: ledger.fetch_part(conn, worker=worker, version=lease.base_version, part=part)
             )
-        if content is not None:
-            self._version = (lease.base_version, content)
-        return content
 
 
 class Behind:

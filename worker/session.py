@@ -110,11 +110,12 @@ class Session:
         return ahead.ended_by or behind.ended_by or here.heartbeat.refusal
 
     def _work(self, here: Surroundings, workload: Workload, computer: Computer, ahead: Ahead, behind: Behind) -> None:
-        manifest, loaded = workload.manifest(), None
+        manifest = workload.manifest()
         while (task := ahead.next()) is not None:
-            if loaded != task.lease.base_version:
+            if task.weights is not None:
                 computer.load(unpack(task.weights, manifest, max_bytes=len(task.weights)))
-                loaded = task.lease.base_version
+                # The model has them now; a second copy would lie here for as long as the unit takes.
+                task = dataclasses.replace(task, weights=None)
             try:
                 result = self._compute(here, computer, task)
             except UnitDroppedError as dropped:

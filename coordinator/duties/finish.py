@@ -7,6 +7,7 @@ import dataclasses
 from sqlalchemy import Engine
 
 from contract.states import RunState
+from coordinator.leadership import Leadership
 from coordinator.ledger import outcomes, runs, units
 from coordinator.living_run import LivingRun
 
@@ -21,6 +22,7 @@ class Report:
 class Finish:
     engine: Engine
     living: LivingRun
+    leadership: Leadership
 
     def run_once(self) -> Report:
         living = self.living
@@ -29,6 +31,7 @@ class Finish:
         with self.engine.begin() as conn:
             if units.count_unfinished(conn, run=living.run):
                 return Report(finished=False)
+            self.leadership.require(conn)
             runs.set_run_state(conn, run=living.run, state=RunState.FINISHED, reason="every epoch is computed")
             outcome = outcomes.outcome_of(conn, run=living.run)
         return Report(finished=True, outcome=outcome)

@@ -9,11 +9,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine
 
-from contract.compressors import CODECS, open_blob
-from contract.errors import BlobError, ConfigError, DatabaseError, LeadershipLost
+from contract.errors import DatabaseError, LeadershipLost
 from contract.ids import Version
-from coordinator.admission import Admitted, Refused, admit
-from coordinator.blobs import GradientBytes
+from coordinator.admission import Admitted, Refused
 from coordinator.leadership import Leadership
 from coordinator.ledger import gradients, units, versions
 from coordinator.ledger.gradients import WaitingGradient
@@ -28,6 +26,7 @@ class Report:
 
     version: Version | None = None
     merged: int = 0
+    num_bytes: int = 0
     refused: tuple[str, ...] = ()
     # Who was at work when the round's deadline closed it.
     late: tuple[units.Overtaken, ...] = ()
@@ -51,8 +50,12 @@ class Merge:
         began = time.monotonic()
         try:
             with self.engine.begin() as conn:
+                # To a leader who slept through other people's rounds all gradients look late.
+                self.leadership.require(conn)
                 selection = select(conn, living, deadline_seconds=self.deadline_seconds)
             if not selection.gradients:
+                with self.engine.begin() as conn:
+                    living.judge.look_ahead(conn, selection.early)
                 return Report(refused=selection.refused, overdue=selection.overdue)
             with self.engine.begin() as conn:
                 report = self._merge(conn, selection, began)
@@ -62,6 +65,8 @@ class Merge:
             raise
         if report.version is not None:
             living.head = report.version
+            living.unremembered_bytes += report.num_bytes
+            living.judge.forget()
         return report
 
     def _merge(self, conn: Connection, selection: Selection, began: float) -> Report:
@@ -70,8 +75,10 @@ class Merge:
         admitted: list[Admitted] = []
         refused: list[Refused] = []
         for gradient in waiting:
-            verdict = self._judge(conn, gradient, selection.freshness.get(gradient.gradient, 1.0))
+            verdict = living.judge.judge(conn, gradient, freshness=selection.freshness.get(gradient.gradient, 1.0))
             if isinstance(verdict, Refused):
+                # Who was deposed in between finds gradients that another leader merged, and their bytes gone.
+                self.leadership.require(conn)
                 gradients.reject(conn, gradient=verdict.gradient, verdict=verdict.verdict)
                 refused.append(verdict)
             else:
@@ -83,47 +90,30 @@ class Merge:
             living.state, admitted, rule=living.rule, vectors=living.vectors, hyperparameters=living.hyperparameters
         )
         version = Version(living.head + 1)
-        overtaken = self._publish(conn, version, waiting, next(iter(shares.values())), began, selection.closed_because)
+        merged = [*zip(waiting, admitted, next(iter(shares.values())), strict=True)]
+        overtaken = self._publish(conn, version, merged, began, selection.closed_because)
         return Report(
             version=version,
             merged=len(admitted),
+            num_bytes=sum(gradient.num_bytes for gradient in waiting),
             refused=selection.refused,
             late=tuple(unit for unit in overtaken if unit.volunteer is not None and selection.closed_because),
             losses=mean_losses(waiting),
             seconds=time.monotonic() - began,
         )
 
-    def _judge(self, conn: Connection, waiting: WaitingGradient, freshness: float) -> Admitted | Refused:
-        living = self.living
-        try:
-            codec = CODECS.build(waiting.codec, living.training["codec_options"])
-            blob = GradientBytes(conn, waiting)
-            return admit(
-                gradient=waiting.gradient,
-                # In the order of the samples, whoever came first: so the sum has the same bits in every run.
-                place=waiting.unit,
-                decoder=open_blob(codec, blob.read, waiting.num_bytes, living.vectors.manifest),
-                vectors=living.vectors,
-                num_samples=waiting.num_samples,
-                unit_samples=waiting.unit_samples,
-                decay=freshness,
-                clip_norm=living.training["gradient_clip_norm"],
-            )
-        except (BlobError, ConfigError) as error:
-            return Refused(gradient=waiting.gradient, verdict=str(error).splitlines()[0][:1000])
-
     def _publish(
         self,
         conn: Connection,
         version: Version,
-        merged: Sequence[WaitingGradient],
-        shares: Sequence[float],
+        merged: Sequence[tuple[WaitingGradient, Admitted, float]],
         began: float,
         closed_because: str | None,
     ) -> list[units.Overtaken]:
         living = self.living
         self.leadership.require(conn)
-        ids = [gradient.gradient for gradient in merged]
+        ids = [gradient.gradient for gradient, _, _ in merged]
+        shares = [share for _, _, share in merged]
         new = versions.NewVersion(
             number=version,
             parent=living.head,
@@ -131,8 +121,7 @@ class Merge:
             optimizer_step=living.state.step,
             parts=living.weights_parts(),
         )
-        versions.publish_version(conn, run=living.run, new=new)
-        versions.add_parts(conn, run=living.run, version=version, kind="optimizer", parts=living.optimizer_parts())
+        digest = versions.publish_version(conn, run=living.run, new=new)
         gradients.mark_merged(conn, run=living.run, version=version, gradients=ids, weights=shares)
         overtaken: list[units.Overtaken] = []
         if living.mode == "sync":
@@ -143,13 +132,15 @@ class Merge:
             rule=living.training["rule"],
             options=living.training["rule_options"],
             gradients=ids,
-            weights=shares,
-            input_sha256=hashlib.sha256(b"".join(gradient.sha256 for gradient in merged)).digest(),
-            output_sha256=versions.digest_of(new.parts),
+            weights=[admitted.weight for _, admitted, _ in merged],
+            input_sha256=hashlib.sha256(b"".join(gradient.sha256 for gradient, _, _ in merged)).digest(),
+            output_sha256=digest,
             seconds=time.monotonic() - began,
         )
         versions.record_aggregation(conn, run=living.run, version=version, aggregation=aggregation)
-        versions.record_metrics(conn, run=living.run, version=version, metrics=mean_losses(merged))
+        versions.record_metrics(
+            conn, run=living.run, version=version, metrics=mean_losses([gradient for gradient, _, _ in merged])
+        )
         return overtaken
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from contract.errors import DatabaseError
 from contract.ids import UnitId
+from coordinator.leadership import Leadership
 from coordinator.ledger import gradients, units
 from coordinator.living_run import LivingRun
 
@@ -21,6 +22,7 @@ class Report:
 class Plan:
     engine: Engine
     living: LivingRun
+    leadership: Leadership
     spare_units: int
 
     def run_once(self) -> Report:
@@ -44,6 +46,8 @@ class Plan:
             return Report(opened=())
         try:
             with self.engine.begin() as conn:
+                # Who slept through other people's rounds would hand out samples that they have used.
+                self.leadership.require(conn)
                 opened = units.open_units(
                     conn,
                     run=living.run,

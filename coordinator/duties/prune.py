@@ -27,11 +27,13 @@ class Prune:
     def run_once(self) -> Report:
         living = self.living
         with self.engine.begin() as conn:
-            # Workers may still compute on a version of the bounded past; the optimizer goes on from the head alone.
+            # Workers may still compute on a version of the bounded past. A restart goes on from the version whose
+            # optimizer is remembered, with the gradients that were merged since.
+            since = living.remembered
             before = Version(living.head - self.keep_versions + 1)
-            num_parts = versions.forget_parts(conn, run=living.run, kind="weights", before=before)
-            num_parts += versions.forget_parts(conn, run=living.run, kind="optimizer", before=living.head)
-            up_to = Version(living.head - self.keep_gradient_blobs)
+            num_parts = versions.forget_parts(conn, run=living.run, kind="weights", before=before, spared=since)
+            num_parts += versions.forget_parts(conn, run=living.run, kind="optimizer", before=since, spared=since)
+            up_to = Version(min(since, living.head - self.keep_gradient_blobs))
             num_blobs = gradients.forget_blobs(conn, run=living.run, up_to=up_to)
         if num_parts or num_blobs:
             gradients.reclaim_space(self.engine)

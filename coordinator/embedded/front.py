@@ -117,6 +117,8 @@ class Front:
                 finally:
                     upload.cancel()
                     await asyncio.gather(upload, return_exceptions=True)
+        # Only now: two readers of one channel would take each other's bytes.
+        await _part(channel)
 
     async def _greet(self, channel: Channel) -> tuple[Channel, Opening, bytes]:
         """Answer the requests for encryption; the first message proper is returned, not answered."""
@@ -162,7 +164,7 @@ class Front:
 
     async def _download(self, server: Channel, channel: Channel, limit: asyncio.Timeout) -> None:
         watch = LoginWatch()
-        while chunk := await server.receive():
+        while chunk := await _words_of(server):
             if not watch.done:
                 watch.feed(chunk)
                 if watch.done:
@@ -170,7 +172,14 @@ class Front:
                     self._gate.leave()
             await channel.send(chunk)
             await _let_others_run(chunk)
-        await _part(channel)
+
+
+async def _words_of(server: Channel) -> memoryview:
+    """A server that hangs up on a guest who is still talking resets the connection: for the guest that is its end."""
+    try:
+        return await server.receive()
+    except ConnectionError:
+        return memoryview(b"")
 
 
 async def _read_message(channel: Channel, head: bytes) -> tuple[Opening, bytes]:

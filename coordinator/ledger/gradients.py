@@ -6,18 +6,19 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Row, text
 
 from contract.database import binary_cursor
 from contract.errors import IllegalTransition, LockHeld
 from contract.ids import GradientId, RunId, UnitId, Version, WorkerId
 
-_WAITING = text("""
+_GRADIENTS = """
     SELECT g.id, g.unit_id, g.worker_id, g.base_version, g.codec, g.num_samples, u.num_samples AS unit_samples,
            g.num_bytes, g.num_parts, g.sha256, g.losses, extract(epoch FROM g.submitted_at)::float8 AS submitted_at,
            extract(epoch FROM now() - g.submitted_at)::float8 AS waited_seconds
-      FROM ledger.gradients g JOIN ledger.work_units u ON u.id = g.unit_id
-     WHERE g.run_id = :run AND g.state = 'submitted' ORDER BY g.id""")
+      FROM ledger.gradients g JOIN ledger.work_units u ON u.id = g.unit_id"""
+_WAITING = text(_GRADIENTS + " WHERE g.run_id = :run AND g.state = 'submitted' ORDER BY g.id")
+_THESE = text(_GRADIENTS + " WHERE g.id = ANY (CAST(:gradients AS bigint[])) ORDER BY g.id")
 _COUNT_WAITING = text("SELECT count(*) FROM ledger.gradients WHERE run_id = :run AND state = 'submitted'")
 _PART_SIZES = text("""
     SELECT octet_length(content) AS num_bytes FROM ledger.gradient_blobs WHERE gradient_id = :gradient ORDER BY part""")
@@ -97,24 +98,30 @@ class WaitingGradient:
 
 
 def waiting_gradients(conn: Connection, *, run: RunId) -> list[WaitingGradient]:
-    return [
-        WaitingGradient(
-            gradient=GradientId(row.id),
-            unit=UnitId(row.unit_id),
-            worker=WorkerId(row.worker_id),
-            base_version=Version(row.base_version),
-            codec=row.codec,
-            num_samples=row.num_samples,
-            unit_samples=row.unit_samples,
-            num_bytes=row.num_bytes,
-            num_parts=row.num_parts,
-            sha256=row.sha256,
-            losses=row.losses,
-            submitted_at=row.submitted_at,
-            waited_seconds=row.waited_seconds,
-        )
-        for row in conn.execute(_WAITING, {"run": run})
-    ]
+    return [_gradient(row) for row in conn.execute(_WAITING, {"run": run})]
+
+
+def read_gradients(conn: Connection, *, gradients: Sequence[GradientId]) -> list[WaitingGradient]:
+    """As they were when they waited."""
+    return [_gradient(row) for row in conn.execute(_THESE, {"gradients": list(gradients)})]
+
+
+def _gradient(row: Row[Any]) -> WaitingGradient:
+    return WaitingGradient(
+        gradient=GradientId(row.id),
+        unit=UnitId(row.unit_id),
+        worker=WorkerId(row.worker_id),
+        base_version=Version(row.base_version),
+        codec=row.codec,
+        num_samples=row.num_samples,
+        unit_samples=row.unit_samples,
+        num_bytes=row.num_bytes,
+        num_parts=row.num_parts,
+        sha256=row.sha256,
+        losses=row.losses,
+        submitted_at=row.submitted_at,
+        waited_seconds=row.waited_seconds,
+    )
 
 
 def count_waiting(conn: Connection, *, run: RunId) -> int:

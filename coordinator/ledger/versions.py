@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 from sqlalchemy import Connection, text
@@ -23,7 +24,8 @@ _ADD_VERSION = text("""
     ON CONFLICT (run_id, number) DO NOTHING""")
 _ADD_PART = """
     INSERT INTO ledger.model_parts (run_id, version, kind, part, sha256, content)
-    VALUES (%b, %b, %t, %b::integer, %b, %b)"""
+    VALUES (%b, %b, %t, %b::integer, %b, %b)
+    ON CONFLICT (run_id, version, kind, part) DO NOTHING"""
 _SET_HEAD = text("UPDATE ledger.runs SET head_version = :version WHERE id = :run")
 _ADD_AGGREGATION = text("""
     INSERT INTO ledger.aggregations (run_id, version, rule, options, gradient_ids, weights, input_sha256, output_sha256,
@@ -41,12 +43,18 @@ _NUM_PARTS = text("""
     SELECT count(*) FROM ledger.model_parts WHERE run_id = :run AND version = :version AND kind = :kind""")
 _READ_PART = """
     SELECT content FROM ledger.model_parts WHERE run_id = %b AND version = %b AND kind = %t AND part = %b::integer"""
+_LAST_REMEMBERED = text("""
+    SELECT max(version) FROM ledger.model_parts WHERE run_id = :run AND kind = 'optimizer' AND version <= :up_to""")
+_AGGREGATED_WEIGHTS = text("""
+    SELECT gradient, weight
+      FROM ledger.aggregations a, unnest(a.gradient_ids, a.weights) AS one (gradient, weight)
+     WHERE a.run_id = :run AND a.version = :version""")
 _KEPT = text("""
     SELECT DISTINCT version FROM ledger.model_parts WHERE run_id = :run AND kind = 'weights' ORDER BY version""")
 _FORGET_PARTS = text("""
     DELETE FROM ledger.model_parts p USING ledger.model_versions m
      WHERE m.run_id = p.run_id AND m.number = p.version AND NOT m.is_keeper AND p.run_id = :run AND p.kind = :kind
-       AND p.version < :before""")
+       AND p.version < :before AND p.version IS DISTINCT FROM CAST(:spared AS bigint)""")
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 
@@ -69,7 +77,8 @@ class VersionHead:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregation:
-    """Enough to compute a merge again, bit for bit."""
+    """Enough to compute a merge again, bit for bit. The weights are what each gradient came with; the share that the
+    rule gave it stands with the gradient."""
 
     rule: str
     options: Mapping[str, Any]
@@ -80,31 +89,39 @@ class Aggregation:
     seconds: float
 
 
-def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> None:
-    """A version, its weights, and the head that points to it; whoever listens hears of it at the commit."""
+def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> bytes:
+    """A version, its weights, and the head that points to it; whoever listens hears of it at the commit. Answers with
+    the checksum of the weights."""
+    with ThreadPoolExecutor(1) as beside:
+        # While the database writes, this process would only wait.
+        whole = beside.submit(digest_of, new.parts)
+        add_parts(conn, run=run, version=new.number, kind="weights", parts=new.parts)
+        digest = whole.result()
     added = conn.execute(
         _ADD_VERSION,
         {
             "run": run,
             "number": new.number,
             "parent": new.parent,
-            "sha256": digest_of(new.parts),
+            "sha256": digest,
             "num_bytes": sum(len(part) for part in new.parts),
             "manifest": new.manifest,
             "optimizer_step": new.optimizer_step,
         },
     ).rowcount
     if added == 0:
-        raise LeadershipLost(f"version {new.number} was published by another coordinator; this one reads the run again")
-    add_parts(conn, run=run, version=new.number, kind="weights", parts=new.parts)
+        raise _published_by_another(new.number)
     conn.execute(_SET_HEAD, {"run": run, "version": new.number})
     conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": f"head {run} {new.number}"})
+    return digest
 
 
 def add_parts(conn: Connection, *, run: RunId, version: Version, kind: Kind, parts: Sequence[Part]) -> None:
     with binary_cursor(conn) as cursor:
         for number, part in enumerate(parts):
             cursor.execute(_ADD_PART, (run, version, kind, number, hashlib.sha256(part).digest(), part))
+            if cursor.rowcount == 0:
+                raise _published_by_another(version)
 
 
 def record_aggregation(conn: Connection, *, run: RunId, version: Version, aggregation: Aggregation) -> None:
@@ -143,9 +160,22 @@ def kept_versions(conn: Connection, *, run: RunId) -> list[Version]:
     return [Version(number) for number in conn.execute(_KEPT, {"run": run}).scalars()]
 
 
-def forget_parts(conn: Connection, *, run: RunId, kind: Kind, before: Version) -> int:
-    """Frees old versions' bytes, except keepers'; their records stay."""
-    return conn.execute(_FORGET_PARTS, {"run": run, "kind": kind, "before": before}).rowcount
+def last_remembered(conn: Connection, *, run: RunId, up_to: Version) -> Version | None:
+    """The newest version whose optimizer's state is written down."""
+    found: int | None = conn.execute(_LAST_REMEMBERED, {"run": run, "up_to": up_to}).scalar_one()
+    return None if found is None else Version(found)
+
+
+def aggregated_weights(conn: Connection, *, run: RunId, version: Version) -> dict[GradientId, float]:
+    """The say that each gradient had in this version."""
+    rows = conn.execute(_AGGREGATED_WEIGHTS, {"run": run, "version": version})
+    return {GradientId(row.gradient): row.weight for row in rows}
+
+
+def forget_parts(conn: Connection, *, run: RunId, kind: Kind, before: Version, spared: Version | None = None) -> int:
+    """Frees old versions' bytes, except keepers' and those of `spared`; their records stay."""
+    values = {"run": run, "kind": kind, "before": before, "spared": spared}
+    return conn.execute(_FORGET_PARTS, values).rowcount
 
 
 def digest_of(parts: Sequence[Part]) -> bytes:
@@ -153,3 +183,7 @@ def digest_of(parts: Sequence[Part]) -> bytes:
     for part in parts:
         digest.update(part)
     return digest.digest()
+
+
+def _published_by_another(version: Version) -> LeadershipLost:
+    return LeadershipLost(f"version {version} was published by another coordinator; this one reads the run again")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import blobs, queue, space
+from benchmarks import blobs, efficiency, queue, space
 
 
 def test_the_queue_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,3 +23,11 @@ def test_space_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     space.main(["--rounds", "2", "--gradients", "2", "--kilobytes", "64"])
 
     assert "2 rounds of 2 x 64 kB" in capsys.readouterr().out
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(300)
+def test_the_efficiency_of_training_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    efficiency.main(["--quick", "--only", "small_transformer", "--workers", "1", "--modes", "async"])
+
+    assert "small_transformer, 1 worker, async, used units" in capsys.readouterr().out

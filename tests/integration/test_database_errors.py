@@ -116,6 +116,23 @@ def test_a_database_that_takes_no_writes(engine: Engine) -> None:
         conn.execute(text("DELETE FROM ledger.metrics"))
 
 
+@pytest.mark.parametrize("in_binary", [False, True])
+def test_a_session_that_is_read_only_is_not_used_again(engine: Engine, in_binary: bool) -> None:
+    def write() -> None:
+        with engine.begin() as conn:
+            if in_binary:
+                with binary_cursor(conn) as cursor:
+                    cursor.execute("DELETE FROM ledger.metrics")
+            else:
+                conn.execute(text("DELETE FROM ledger.metrics"))
+
+    with engine.begin() as conn:
+        conn.execute(text("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"))
+    with pytest.raises(DatabaseReadOnly):
+        write()
+    write()
+
+
 def test_a_statement_that_takes_too_long(engine: Engine) -> None:
     with pytest.raises(StatementEnded, match="statement timeout"), engine.begin() as conn:
         conn.execute(text("SET LOCAL statement_timeout = '20ms'"))

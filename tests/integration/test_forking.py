@@ -43,6 +43,7 @@ def run_named(name: str, **changes: object) -> runs.NewRun:
             "batches_per_work_unit": 1,
             "num_epochs": 1,
             "hyperparameters": {},
+            "staleness": {},
             "rule": "mean",
             "rule_options": {},
         },

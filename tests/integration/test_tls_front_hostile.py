@@ -10,6 +10,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -288,6 +289,45 @@ def test_the_servers_last_words_arrive(server: RunningServer, hasty: FrontOrder)
         with contextlib.suppress(ssl.SSLEOFError, ConnectionError):
             encrypted.sendall(startup() + b"p" + struct.pack("!I", 500_000) + bytes(400_000))
         assert b"FATAL" in everything(encrypted)
+
+
+@contextlib.contextmanager
+def sudden_server(words: bytes, heard: threading.Event) -> Iterator[int]:
+    """Says its words to one guest and, when they were heard, closes with the guest's bytes unread: a reset."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        # So that the front soon has more of the guest's bytes than it can pass on.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+        def host() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1)
+                connection.sendall(words)
+                heard.wait(10)
+
+        thread = threading.Thread(target=host)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(timeout=10)
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_last_words_before_a_reset_reach_a_client_that_is_still_talking(server: RunningServer, encrypted: bool) -> None:
+    words, heard = bytes(range(256)) * 256, threading.Event()
+    with sudden_server(words, heard) as port, front(server, server_port=port) as order, socket.socket() as sock:
+        # Most of the words wait in the front until the client reads on.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(10)
+        sock.connect(("127.0.0.1", order.port))
+        with ask_for_tls(sock) if encrypted else sock as client:
+            client.sendall(startup())
+            client.settimeout(0.5)
+            with contextlib.suppress(OSError):
+                client.sendall(bytes(8_000_000))
+            client.settimeout(10)
+            first = client.recv(1)
+            heard.set()
+            assert first + everything(client) == words
 
 
 def test_old_tls_is_refused(hasty: FrontOrder) -> None:

@@ -152,9 +152,9 @@ def open_workshop(database: Database, changes: Mapping[str, Mapping[str, object]
             merge=merge.Merge(
                 engine=owner, living=living, leadership=leadership, deadline_seconds=config.training.round_deadline
             ),
-            plan=plan.Plan(engine=owner, living=living, spare_units=config.training.spare_units),
+            plan=plan.Plan(engine=owner, living=living, leadership=leadership, spare_units=config.training.spare_units),
             reap=reap.Reap(engine=owner, run=living.run),
             resize=resize.Resize(engine=owner, living=living),
-            finish=finish.Finish(engine=owner, living=living),
+            finish=finish.Finish(engine=owner, living=living, leadership=leadership),
             engines=engines,
         )

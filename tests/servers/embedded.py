@@ -21,6 +21,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import wait_until
+
 SUPERUSER = "postgres"
 START_ATTEMPTS = 3
 MEMORY_NEEDED_BYTES = 8 * 2**30
@@ -52,25 +54,54 @@ def wheel_binaries(major: int = 18) -> Path:
 
 @contextlib.contextmanager
 def embedded_server_url(binaries: Path) -> Iterator[str]:
+    with kept_server(binaries) as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def kept_server(binaries: Path, **settings: str) -> Iterator[tuple[str, Keeper]]:
+    """The superuser's URL, and the keeper, for a test that ill-treats a server of its own."""
     # A session of its own, so that Ctrl-C ends the tests first and the server after them.
     detached: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         detached = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    keeper = subprocess.Popen(
-        [sys.executable, "-m", "tests.servers.embedded", str(binaries)],
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.servers.embedded", str(binaries), json.dumps(settings)],
         cwd=Path(__file__).parents[2],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         **detached,
     )
-    with keeper:
-        assert keeper.stdin is not None
-        assert keeper.stdout is not None
-        answer = json.loads(keeper.stdout.readline() or '{"problem": "its keeper ended without a word"}')
+    with process:
+        keeper = Keeper(process)
+        yield keeper.answer()["url"], keeper
+
+
+class Keeper:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def answer(self) -> dict[str, str]:
+        assert self._process.stdout is not None
+        answer = json.loads(self._process.stdout.readline() or '{"problem": "its keeper ended without a word"}')
         if "problem" in answer:
             raise KeeperError(answer["problem"])
-        yield answer["url"]
+        return dict(answer)
+
+    def crash(self) -> None:
+        """Kills the server's processes, all at once."""
+        self._tell("crash")
+
+    def restart(self) -> None:
+        """After a crash, on the same port."""
+        self._tell("restart")
+
+    def _tell(self, order: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(order + "\n")
+        self._process.stdin.flush()
+        self.answer()
 
 
 class Postgres:
@@ -111,6 +142,23 @@ class Postgres:
     def stop(self) -> None:
         if (self.data / "postmaster.pid").exists():
             self._run("pg_ctl", "stop", "--wait", "--silent", "--mode", "immediate", "--pgdata", self.data)
+
+    def crash(self) -> None:
+        """All its processes at once, as when the power goes. Needs /proc."""
+        postmaster = int((self.data / "postmaster.pid").read_text().split()[0])
+        children = _children_of(postmaster)
+        # The parent first, or it would see its children die and recover.
+        for pid in (postmaster, *children):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        # The next server looks whether anybody still holds the memory of this one.
+        wait_until(lambda: not any(map(_lives, (postmaster, *children))), what="the end of the server's processes")
+        # It names a process that, after a power failure, would be another or none; here it may be a zombie for a while.
+        (self.data / "postmaster.pid").unlink()
+
+    def restart(self) -> None:
+        """After a crash, on the same port."""
+        self._run("pg_ctl", "start", "--wait", "--silent", "--pgdata", self.data, "--log", self.log)
 
     def _become_another_user(self) -> None:
         """PostgreSQL refuses to run as root."""
@@ -173,6 +221,24 @@ class Postgres:
             raise KeeperError(f"{program} failed with {done.returncode}: {said.strip()}")
 
 
+def _lives(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    except OSError:
+        return False
+    return "\nState:\tZ" not in status
+
+
+def _children_of(parent: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        # A process may end while we look.
+        with contextlib.suppress(OSError):
+            if f"\nPPid:\t{parent}\n" in status.read_text(errors="replace"):
+                found.append(int(status.parent.name))
+    return found
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -211,14 +277,17 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with _folder(_parent_of_home()) as home, _folder(_parent_of_data()) as store:
         try:
-            postgres = Postgres(Path(sys.argv[1]), home=home, store=store)
+            settings = {**SETTINGS, **json.loads(sys.argv[2])}
+            postgres = Postgres(Path(sys.argv[1]), home=home, store=store, settings=settings)
             url = postgres.start()
         except (KeeperError, OSError, subprocess.TimeoutExpired) as error:
             _say(problem=str(error))
             return
         try:
             _say(url=url)
-            sys.stdin.read()
+            for order in sys.stdin:
+                {"crash": postgres.crash, "restart": postgres.restart}[order.strip()]()
+                _say(done=order)
         finally:
             postgres.stop()
 

@@ -1,0 +1,92 @@
+"""Opens gradients where they lie, and asks whether they may be used: as they arrive, so that the last one of an update
+does not wait for the others to be looked at."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from contract.compressors import CODECS, Decoder, open_blob
+from contract.errors import BlobError, ConfigError
+from contract.ids import GradientId
+from coordinator.admission import Admitted, Refused, admit
+from coordinator.blobs import GradientBytes
+from coordinator.ledger.gradients import WaitingGradient
+from coordinator.vectors import Vectors
+
+# Gradients that fit into so much of the model's size are read from the database once, not to be judged and again to be
+# added.
+_HELD_SHARE = 0.5
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Judge:
+    """Remembers what it found sound: the bytes of a gradient that was submitted cannot change any more."""
+
+    training: Mapping[str, Any]
+    vectors: Vectors
+    _sound: dict[GradientId, Admitted] = dataclasses.field(default_factory=dict)
+    # Those whose bytes are held in memory, and how many they are.
+    _held: dict[GradientId, int] = dataclasses.field(default_factory=dict)
+
+    def look_ahead(self, conn: Connection, waiting: Sequence[WaitingGradient]) -> None:
+        """What is refused here is refused once more when its turn comes, and written down then."""
+        for gradient in waiting:
+            if gradient.gradient not in self._sound:
+                self._look(conn, gradient)
+
+    def judge(self, conn: Connection, gradient: WaitingGradient, *, freshness: float = 1.0) -> Admitted | Refused:
+        """What is admitted reads its bytes through `conn`, for as long as that is open."""
+        verdict = self._look_again(conn, gradient) if gradient.gradient in self._sound else self._look(conn, gradient)
+        if isinstance(verdict, Refused):
+            return verdict
+        return dataclasses.replace(verdict, weight=verdict.weight * freshness)
+
+    def forget(self) -> None:
+        """Whatever was not merged was refused, or is looked at again."""
+        self._sound.clear()
+        self._held.clear()
+
+    def _look(self, conn: Connection, gradient: WaitingGradient) -> Admitted | Refused:
+        room = _HELD_SHARE * self.vectors.manifest.num_bytes - sum(self._held.values())
+        is_held = gradient.num_bytes <= room
+        try:
+            content = GradientBytes(conn, gradient.gradient, keep=is_held)
+            content.require(gradient.sha256)
+            verdict = admit(
+                gradient=gradient.gradient,
+                # In the order of the samples, whoever came first: so the sum has the same bits in every run.
+                place=gradient.unit,
+                decoder=self._open(content, gradient),
+                vectors=self.vectors,
+                num_samples=gradient.num_samples,
+                unit_samples=gradient.unit_samples,
+                clip_norm=self.training["gradient_clip_norm"],
+            )
+        except (BlobError, ConfigError) as error:
+            return _refused(gradient, error)
+        if isinstance(verdict, Admitted):
+            self._sound[gradient.gradient] = verdict
+            if is_held:
+                self._held[gradient.gradient] = gradient.num_bytes
+        return verdict
+
+    def _look_again(self, conn: Connection, gradient: WaitingGradient) -> Admitted | Refused:
+        sound = self._sound[gradient.gradient]
+        if gradient.gradient in self._held:
+            return sound
+        try:
+            return dataclasses.replace(sound, decoder=self._open(GradientBytes(conn, gradient.gradient), gradient))
+        except BlobError as error:
+            return _refused(gradient, error)
+
+    def _open(self, content: GradientBytes, gradient: WaitingGradient) -> Decoder:
+        codec = CODECS.build(gradient.codec, self.training["codec_options"])
+        return open_blob(codec, content.read, gradient.num_bytes, self.vectors.manifest)
+
+
+def _refused(gradient: WaitingGradient, error: BlobError | ConfigError) -> Refused:
+    return Refused(gradient=gradient.gradient, verdict=str(error).splitlines()[0][:1000])

@@ -1,0 +1,98 @@
+"""What must hold in the ledger of a finished run, whatever interrupted it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+# Each finds what must not be.
+_BREACHES: Final = {
+    "a version does not follow its parent": """
+        SELECT number, parent FROM ledger.model_versions
+         WHERE run_id = :run AND parent IS DISTINCT FROM nullif(number, 0) - 1""",
+    "the versions have a gap, or end elsewhere than at the head": """
+        SELECT count(*), max(number), max(head_version)
+          FROM ledger.model_versions v JOIN ledger.runs r ON r.id = v.run_id WHERE run_id = :run
+        HAVING count(*) <> max(number) + 1 OR max(number) <> max(head_version)""",
+    "a version is not one step": """
+        SELECT number, optimizer_step FROM ledger.model_versions WHERE run_id = :run AND optimizer_step <> number""",
+    "a version has no aggregation, or one that made something else": """
+        SELECT v.number FROM ledger.model_versions v
+          LEFT JOIN ledger.aggregations a ON a.run_id = v.run_id AND a.version = v.number
+         WHERE v.run_id = :run AND v.number > 0 AND a.output_sha256 IS DISTINCT FROM v.sha256""",
+    "an aggregation made no version": """
+        SELECT version FROM ledger.aggregations a WHERE run_id = :run AND NOT EXISTS (
+            SELECT FROM ledger.model_versions v WHERE v.run_id = a.run_id AND v.number = a.version)""",
+    "a stored part is not what its checksum says": """
+        SELECT version, kind, part FROM ledger.model_parts WHERE run_id = :run AND sha256(content) <> sha256""",
+    "stored weights are not what their version says": """
+        SELECT v.number
+          FROM ledger.model_versions v
+          JOIN (SELECT version, sha256(string_agg(content, '' ORDER BY part)) AS sha256,
+                       sum(octet_length(content)) AS num_bytes, count(*) = max(part) + 1 AS is_whole
+                  FROM ledger.model_parts WHERE run_id = :run AND kind = 'weights' GROUP BY version) p
+            ON p.version = v.number
+         WHERE v.run_id = :run AND (p.sha256 <> v.sha256 OR p.num_bytes <> v.num_bytes OR NOT p.is_whole)""",
+    "the head lacks its weights or its optimizer": """
+        SELECT kind FROM ledger.runs r CROSS JOIN unnest(ARRAY['weights', 'optimizer']) AS kind
+         WHERE r.id = :run AND NOT EXISTS (SELECT FROM ledger.model_parts p WHERE p.run_id = r.id
+                                              AND p.version = r.head_version AND p.kind = kind)""",
+    "a gradient was counted twice": """
+        SELECT gradient, count(*) FROM ledger.aggregations CROSS JOIN unnest(gradient_ids) AS gradient
+         WHERE run_id = :run GROUP BY gradient HAVING count(*) > 1""",
+    "a gradient counts where its record does not say so": """
+        SELECT a.version, gradient FROM ledger.aggregations a CROSS JOIN unnest(a.gradient_ids) AS gradient
+          LEFT JOIN ledger.gradients g ON g.id = gradient AND g.state = 'merged' AND g.merged_version = a.version
+                                      AND g.run_id = a.run_id
+         WHERE a.run_id = :run AND g.id IS NULL""",
+    "a merged gradient is in no aggregation": """
+        SELECT g.id FROM ledger.gradients g
+         WHERE g.run_id = :run AND g.state = 'merged' AND NOT EXISTS (
+            SELECT FROM ledger.aggregations a
+             WHERE a.run_id = g.run_id AND a.version = g.merged_version AND g.id = ANY (a.gradient_ids))""",
+    "an aggregation's input is not what was merged": """
+        SELECT a.version FROM ledger.aggregations a
+          JOIN (SELECT a.version, sha256(string_agg(g.sha256, '' ORDER BY place)) AS sha256
+                  FROM ledger.aggregations a CROSS JOIN unnest(a.gradient_ids) WITH ORDINALITY AS n (gradient, place)
+                  JOIN ledger.gradients g ON g.id = n.gradient
+                 WHERE a.run_id = :run GROUP BY a.version) i ON i.version = a.version
+         WHERE a.run_id = :run AND i.sha256 <> a.input_sha256""",
+    "two gradients of one unit count": """
+        SELECT unit_id FROM ledger.gradients WHERE run_id = :run AND state = 'merged'
+         GROUP BY unit_id HAVING count(*) > 1""",
+    "a unit's state is not that of its gradient": """
+        SELECT u.id, u.state, g.state FROM ledger.work_units u
+          LEFT JOIN ledger.gradients g ON g.unit_id = u.id AND g.attempt = u.attempt
+         WHERE u.run_id = :run AND (u.state = 'merged') <> (g.state IS NOT DISTINCT FROM 'merged')""",
+    "a gradient waits for ever": """
+        SELECT id, state FROM ledger.gradients WHERE run_id = :run AND state = 'submitted'""",
+    "a gradient was not used, and nobody says why": """
+        SELECT id, state FROM ledger.gradients
+         WHERE run_id = :run AND state IN ('rejected', 'discarded') AND coalesce(verdict, '') = ''""",
+    "a unit is left over": """
+        SELECT id, state FROM ledger.work_units WHERE run_id = :run AND state NOT IN ('merged', 'cancelled')""",
+}
+_UNEVEN = """
+    SELECT epoch, first_sample, count(*) FROM ledger.work_units WHERE run_id = :run AND state = 'merged'
+     GROUP BY epoch, first_sample HAVING count(*) > 1"""
+_GAPS = """
+    WITH ranges AS (
+        SELECT DISTINCT epoch, first_sample, num_samples
+          FROM ledger.work_units WHERE run_id = :run AND state = 'merged')
+    SELECT epoch, (SELECT sum(num_samples) FROM ranges WHERE ranges.epoch = epochs.epoch) AS merged
+      FROM (SELECT CAST(data ->> 'num_samples' AS bigint) AS num_samples,
+                   generate_series(0, CAST(training ->> 'num_epochs' AS integer) - 1) AS epoch
+              FROM ledger.runs WHERE id = :run) AS epochs
+     WHERE num_samples IS DISTINCT FROM (SELECT sum(num_samples) FROM ranges WHERE ranges.epoch = epochs.epoch)"""
+
+
+def check_ledger(conn: Connection, name: str) -> None:
+    """A run that is finished: the chain, the sums, the checksums, and every sample of every epoch."""
+    run, mode = conn.execute(text("SELECT id, mode FROM ledger.runs WHERE name = :name"), {"name": name}).one()
+    queries = {**_BREACHES, "samples of an epoch were not used": _GAPS}
+    if mode == "sync":
+        queries["samples were used twice in an epoch"] = _UNEVEN
+    found = {what: conn.execute(text(query), {"run": run}).all() for what, query in queries.items()}
+    breaches = {what: rows for what, rows in found.items() if rows}
+    assert not breaches, breaches

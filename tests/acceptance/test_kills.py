@@ -1,0 +1,94 @@
+"""Processes that die at a line of our choosing. The coordinator is killed at the statements of its own transactions."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+import torch
+
+from contract.compressors import CODECS
+from contract.sources import SOURCES
+from contract.workloads import WORKLOADS
+from coordinator.training_local import LocalRun, Schooling
+from tests.acceptance.stage import NUM_UPDATES, TINY, Stage
+
+# Of the transaction that publishes a version, in its order: table, event, condition.
+PUBLISHING = {
+    "a version": ("model_versions", "INSERT", "NEW.number = {version}"),
+    "its weights": ("model_parts", "INSERT", "NEW.version = {version} AND NEW.kind = 'weights'"),
+    "the head": ("runs", "UPDATE", "NEW.head_version = {version} AND OLD.head_version < {version}"),
+    "its optimizer": ("model_parts", "INSERT", "NEW.version = {version} AND NEW.kind = 'optimizer'"),
+    "the merged gradients": ("gradients", "UPDATE", "NEW.state = 'merged' AND NEW.merged_version = {version}"),
+    "the merged units": ("work_units", "UPDATE", "NEW.state = 'merged' AND NEW.planned_version = {version} - 1"),
+    "the aggregation": ("aggregations", "INSERT", "NEW.version = {version}"),
+    "the metrics": ("metrics", "INSERT", "NEW.version = {version}"),
+}
+
+# Each starts four processes, and shares two cores with other tests.
+pytestmark = pytest.mark.timeout(300)
+
+
+def of_local_training() -> bytes:
+    """The weights that the same run has in one process that nobody disturbs."""
+    torch.set_num_threads(1)
+    workload = WORKLOADS.build("mlp", TINY["model"]["options"])
+    training, num_samples = TINY["training"], TINY["data"]["num_samples"]
+    dataset = SOURCES.build("glyphs", {}).open(
+        path=None, split="train", num_samples=num_samples, seed=TINY["run"]["seed"], **workload.view
+    )
+    run = LocalRun(
+        workload,
+        dataset,
+        Schooling(
+            seed=TINY["run"]["seed"],
+            batch_size=training["batch_size"],
+            batches_per_unit=training["batches_per_work_unit"],
+            units_per_update=training["num_workunits_per_update"],
+            hyperparameters=workload.hyperparameters.with_settings({"learning_rate_g": training["learning_rate_g"]}),
+            codec=CODECS.build("none"),
+        ),
+    )
+    for _ in run.updates(NUM_UPDATES):
+        pass
+    return hashlib.sha256(run.state.weights_blob).digest()
+
+
+def test_a_coordinator_killed_at_any_statement_of_a_merge_changes_no_bit(stage: Stage) -> None:
+    coordinator, *_ = stage.assemble()
+    for version, (table, event, condition) in enumerate(PUBLISHING.values(), start=2):
+        with stage.gate(table, event, condition.format(version=version)) as gate:
+            gate.wait_for()
+            coordinator.kill()
+            gate.open()
+            assert stage.head() == version - 1
+        stage.end_leadership()
+        coordinator = stage.coordinator()
+        stage.wait_for_version(version)
+    stage.finish()
+    last = "SELECT sha256 FROM ledger.model_versions ORDER BY number DESC LIMIT 1"
+    assert bytes(stage.value(last)) == of_local_training()
+
+
+def test_a_coordinator_killed_while_it_commits_has_published(stage: Stage) -> None:
+    coordinator, *_ = stage.assemble()
+    with stage.gate("aggregations", "INSERT", "NEW.version = 3", at_commit=True) as gate:
+        gate.wait_for()
+        coordinator.kill()
+        # The next one waits for what the dead one's session still does.
+        stage.coordinator()
+        gate.wait_for(2)
+        gate.open()
+    stage.finish()
+
+
+def test_a_killed_workers_unit_is_computed_by_another(stage: Stage) -> None:
+    _, ada, bob = stage.assemble()
+    with stage.gate("gradients", "UPDATE", "NEW.state = 'submitted' AND NEW.base_version = 2") as gate:
+        gate.wait_for()
+        person = gate.person()
+        unit = stage.unit_of(person)
+        {"ada": ada, "bob": bob}[person].kill()
+    stage.finish()
+    assert stage.value("SELECT attempt FROM ledger.work_units WHERE id = :unit", unit=unit) == 2
+    assert stage.holder_of(unit) != person

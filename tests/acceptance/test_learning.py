@@ -1,0 +1,180 @@
+"""A class learns what one computer would: the same number of updates, judged on samples that nobody learnt from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+
+from contract.compressors import CODECS
+from contract.config import Config
+from contract.tensors import unpack
+from contract.workloads.base import OpenModel
+from coordinator.aggregators import AGGREGATORS
+from coordinator.ledger import runs, versions
+from coordinator.new_run import new_run, open_dataset, open_workload
+from coordinator.training_local import LocalRun, Schooling
+from tests.acceptance.stage import RUN, Stage, open_stage
+from tests.servers.databases import Database
+
+pytestmark = pytest.mark.timeout(600)
+
+MODES = pytest.mark.parametrize("mode", ["sync", "async"])
+nightly = [pytest.mark.nightly, pytest.mark.timeout(3600)]
+SMALL_TRANSFORMER = {"features": 64, "hidden_features": 128, "num_layers": 1, "context": 64, "warmup_updates": 5}
+SMALL_DCGAN = {"generator_features": 16, "discriminator_features": 16}
+Sections = Mapping[str, Mapping[str, object]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """An epoch that is as long as the updates take; what of the held-out samples is looked at."""
+
+    model: Mapping[str, object]
+    data: str
+    learning_rate: float | None = None
+    learning_rate_d: float | None = None
+    batch_size: int
+    batches_per_unit: int = 1
+    units_per_update: int = 2
+    num_updates: int
+    num_judged: int
+
+    def sections(self, mode: str) -> dict[str, dict[str, object]]:
+        unit_samples = self.batch_size * self.batches_per_unit
+        rates = {"learning_rate_g": self.learning_rate, "learning_rate_d": self.learning_rate_d}
+        return {
+            "run": {"seed": 11},
+            "model": dict(self.model),
+            "data": {"name": self.data, "num_samples": self.num_updates * self.units_per_update * unit_samples},
+            "training": {
+                "mode": mode,
+                "batch_size": self.batch_size,
+                "batches_per_work_unit": self.batches_per_unit,
+                "num_workunits_per_update": self.units_per_update,
+                "num_epochs": 1,
+                **{name: rate for name, rate in rates.items() if rate is not None},
+            },
+            "worker": {"heartbeat_interval": 2, "work_unit_timeout": 30, "poll_interval": 0.5},
+        }
+
+
+DIGITS = Lesson(
+    model={"name": "mlp"}, data="glyphs", batch_size=64, batches_per_unit=2, num_updates=150, num_judged=2000
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class School:
+    folder: Path
+    database: Database
+
+    def class_of(self, lesson: Lesson, mode: str) -> dict[str, float]:
+        """What the model of two workers and a coordinator is worth at the end of the run."""
+        with open_stage(self.folder, self.database, lesson.sections(mode)) as stage:
+            stage.assemble()
+            stage.finish(num_updates=lesson.num_updates, within_seconds=3000)
+            model = model_at_the_head(stage, Config.model_validate(lesson.sections(mode)))
+        return self.judge(lesson, model)
+
+    def alone(self, lesson: Lesson, num_updates: int) -> dict[str, float]:
+        """What it is worth after so many updates in this process."""
+        config = Config.model_validate(lesson.sections("sync"))
+        workload, new = open_workload(config), new_run(config, config_file=None)
+        training = new.training
+        schooling = Schooling(
+            seed=new.seed,
+            batch_size=training["batch_size"],
+            batches_per_unit=training["batches_per_work_unit"],
+            units_per_update=training["num_workunits_per_update"],
+            hyperparameters=workload.hyperparameters.with_settings(training["hyperparameters"]),
+            rule=AGGREGATORS.build("mean"),
+            codec=CODECS.build("none"),
+        )
+        dataset = open_dataset(config, workload, config_file=None, num_samples=new.data["num_samples"])
+        run = LocalRun(workload, dataset, schooling)
+        for _ in run.updates(num_updates):
+            pass
+        return self.judge(lesson, run.model)
+
+    def judge(self, lesson: Lesson, model: OpenModel) -> dict[str, float]:
+        config = Config.model_validate(lesson.sections("sync"))
+        held_out = open_dataset(config, open_workload(config), config_file=None, split="held_out")
+        return model.evaluate(held_out, max_samples=lesson.num_judged)
+
+
+def model_at_the_head(stage: Stage, config: Config) -> OpenModel:
+    workload = open_workload(config)
+    with stage.owner.connect() as conn:
+        record = runs.read_run(conn, name=RUN)
+        parts = versions.read_parts(conn, run=record.run, version=record.head_version, kind="weights")
+        content = b"".join(parts)
+    model = workload.open_model()
+    model.load(unpack(content, workload.manifest(), max_bytes=len(content)))
+    return model
+
+
+@pytest.fixture
+def school(tmp_path: Path, database: Database) -> School:
+    return School(folder=tmp_path, database=database)
+
+
+@MODES
+def test_a_class_tells_the_digits_apart(school: School, mode: str) -> None:
+    accuracy = school.class_of(DIGITS, mode)["accuracy"]
+    alone = school.alone(DIGITS, DIGITS.num_updates)["accuracy"]
+    assert accuracy >= 0.97
+    assert abs(accuracy - alone) <= 0.005
+
+
+TRANSFORMERS = [
+    pytest.param(
+        Lesson(
+            model={"name": "small_transformer", "options": SMALL_TRANSFORMER}, data="stdlib", learning_rate=0.005,
+            batch_size=16, num_updates=60, num_judged=128,
+        ),
+        id="small",
+    ),
+    pytest.param(
+        Lesson(model={"name": "small_transformer"}, data="stdlib", batch_size=8, num_updates=200, num_judged=256),
+        marks=nightly, id="default",
+    ),
+]  # fmt: skip
+
+
+@MODES
+@pytest.mark.parametrize("lesson", TRANSFORMERS)
+def test_a_class_reads_the_library(school: School, lesson: Lesson, mode: str) -> None:
+    loss = school.class_of(lesson, mode)["loss"]
+    alone = school.alone(lesson, lesson.num_updates)["loss"]
+    assert loss <= 1.01 * alone
+
+
+GENERATORS = [
+    pytest.param(
+        Lesson(
+            model={"name": "dcgan", "image_size": 32, "options": SMALL_DCGAN}, data="glyphs", learning_rate=0.001,
+            learning_rate_d=0.0004, batch_size=16, num_updates=150, num_judged=256,
+        ),
+        id="small",
+    ),
+]  # fmt: skip
+
+
+@MODES
+@pytest.mark.parametrize("lesson", GENERATORS)
+def test_a_class_draws_more_like_the_font(school: School, lesson: Lesson, mode: str) -> None:
+    before = school.alone(lesson, 0)["frechet_distance"]
+    after = school.class_of(lesson, mode)["frechet_distance"]
+    assert after < before / 2

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks the system for the highest memory as POSIX has it")
+def test_32_gradients_of_25_million_parameters_are_merged_within_four_times_the_model() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.unit.merging_much", "32"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # Weights and two moments are three times the model.
+    assert 3.0 < float(done.stdout) < 4.0
