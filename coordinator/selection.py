@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection
 
 from contract.ids import GradientId, Version
+from coordinator.leadership import Leadership
 from coordinator.ledger import gradients, units
 from coordinator.ledger.gradients import WaitingGradient
 from coordinator.living_run import LivingRun
@@ -51,16 +52,18 @@ class Selection:
     closed_because: str | None = None
 
 
-def select(conn: Connection, living: LivingRun, *, deadline_seconds: float) -> Selection:
+def select(conn: Connection, living: LivingRun, leadership: Leadership, *, deadline_seconds: float) -> Selection:
     if living.mode == "sync":
-        return _of_the_round(conn, living, deadline_seconds)
-    return _of_the_pool(conn, living, deadline_seconds)
+        return _of_the_round(conn, living, leadership, deadline_seconds)
+    return _of_the_pool(conn, living, leadership, deadline_seconds)
 
 
-def _of_the_round(conn: Connection, living: LivingRun, deadline_seconds: float) -> Selection:
+def _of_the_round(conn: Connection, living: LivingRun, leadership: Leadership, deadline_seconds: float) -> Selection:
     waiting = gradients.waiting_gradients(conn, run=living.run)
     late = [gradient.gradient for gradient in waiting if gradient.base_version != living.head]
     if late:
+        # To a leader who slept through other people's rounds all gradients look late.
+        leadership.require(conn)
         verdict = f"late: the round of its version was closed, the head is {living.head}"
         living.put_back(conn, gradients.discard_late(conn, gradients=late, verdict=verdict))
     waiting = [gradient for gradient in waiting if gradient.base_version == living.head]
@@ -77,7 +80,7 @@ def _of_the_round(conn: Connection, living: LivingRun, deadline_seconds: float) 
     return Selection(gradients=waiting, closed_because=reason)
 
 
-def _of_the_pool(conn: Connection, living: LivingRun, deadline_seconds: float) -> Selection:
+def _of_the_pool(conn: Connection, living: LivingRun, leadership: Leadership, deadline_seconds: float) -> Selection:
     """Whatever is fresh enough, once it is enough: where more wait than an update needs, they would only grow older.
 
     Here the deadline says how long a gradient waits for others.
@@ -96,6 +99,7 @@ def _of_the_pool(conn: Connection, living: LivingRun, deadline_seconds: float) -
     for gradient in waiting:
         found = policy.judge(base=gradient.base_version, head=living.head, speed=speeds.get(gradient.worker, 1.0))
         if (verdict := found.verdict) is not None:
+            leadership.require(conn)
             gradients.refuse_stale(conn, gradient=gradient.gradient, verdict=verdict)
             refused.append(verdict)
         else:

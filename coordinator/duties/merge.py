@@ -50,9 +50,7 @@ class Merge:
         began = time.monotonic()
         try:
             with self.engine.begin() as conn:
-                # To a leader who slept through other people's rounds all gradients look late.
-                self.leadership.require(conn)
-                selection = select(conn, living, deadline_seconds=self.deadline_seconds)
+                selection = select(conn, living, self.leadership, deadline_seconds=self.deadline_seconds)
             if not selection.gradients:
                 with self.engine.begin() as conn:
                     living.judge.look_ahead(conn, selection.early)

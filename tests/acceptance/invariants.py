@@ -34,10 +34,16 @@ _BREACHES: Final = {
                   FROM ledger.model_parts WHERE run_id = :run AND kind = 'weights' GROUP BY version) p
             ON p.version = v.number
          WHERE v.run_id = :run AND (p.sha256 <> v.sha256 OR p.num_bytes <> v.num_bytes OR NOT p.is_whole)""",
-    "the head lacks its weights or its optimizer": """
-        SELECT kind FROM ledger.runs r CROSS JOIN unnest(ARRAY['weights', 'optimizer']) AS kind
-         WHERE r.id = :run AND NOT EXISTS (SELECT FROM ledger.model_parts p WHERE p.run_id = r.id
-                                              AND p.version = r.head_version AND p.kind = kind)""",
+    "the head has no weights": """
+        SELECT head_version FROM ledger.runs r WHERE r.id = :run AND NOT EXISTS (
+            SELECT FROM ledger.model_parts p
+             WHERE p.run_id = r.id AND p.version = r.head_version AND p.kind = 'weights')""",
+    "nobody can go on from here: neither the optimizer nor the gradients since it was last written": """
+        SELECT g.id FROM ledger.gradients g
+         WHERE g.run_id = :run AND g.state = 'merged'
+           AND g.merged_version > coalesce((SELECT max(version) FROM ledger.model_parts p
+                                             WHERE p.run_id = g.run_id AND p.kind = 'optimizer'), -1)
+           AND NOT EXISTS (SELECT FROM ledger.gradient_blobs b WHERE b.gradient_id = g.id)""",
     "a gradient was counted twice": """
         SELECT gradient, count(*) FROM ledger.aggregations CROSS JOIN unnest(gradient_ids) AS gradient
          WHERE run_id = :run GROUP BY gradient HAVING count(*) > 1""",

@@ -166,7 +166,7 @@ class Stage:
     def head(self) -> int:
         return int(self.value("SELECT head_version FROM ledger.runs WHERE name = :run") or 0)
 
-    def wait_for(self, condition: Any, what: str, within_seconds: float = 60) -> Any:
+    def wait_for(self, condition: Any, what: str, within_seconds: float = 120) -> Any:
         """With what everybody said, when it does not come."""
         try:
             return wait_until(condition, within_seconds=within_seconds, what=what)
@@ -174,7 +174,7 @@ class Stage:
             logs = "\n".join(f"--- {actor.log.name}\n{actor.said()[-3000:]}" for actor in self.actors)
             raise AssertionError(f"{error}\n{logs}") from None
 
-    def wait_for_version(self, version: int, within_seconds: float = 60) -> None:
+    def wait_for_version(self, version: int, within_seconds: float = 120) -> None:
         self.wait_for(lambda: self.head() >= version, f"version {version}", within_seconds)
 
     def unit_of(self, person: str) -> int:
@@ -207,7 +207,7 @@ class Stage:
         """As though the lease of a leader who is gone had run out: a test need not wait for it."""
         self.execute("UPDATE ledger.leaders SET expires_at = '-infinity'")
 
-    def finish(self, *, num_updates: int | None = NUM_UPDATES, within_seconds: float = 90) -> None:
+    def finish(self, *, num_updates: int | None = NUM_UPDATES, within_seconds: float = 150) -> None:
         """The run completes, all who still live go home content, and the ledger stands."""
         over = "SELECT true FROM ledger.runs WHERE name = :run AND state = 'finished'"
         self.wait_for(lambda: self.value(over), "the end of the run", within_seconds)

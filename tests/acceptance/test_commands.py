@@ -53,7 +53,7 @@ def holds_a_unit(owner: Engine) -> bool:
         return bool(conn.execute(text("SELECT count(*) FROM ledger.work_units WHERE state = 'leased'")).scalar_one())
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_run_is_paused_resumed_stopped_finished_and_extended(project: Project, owner: Engine) -> None:
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(leading(project, owner))
@@ -121,7 +121,7 @@ def test_stop_ends_the_standby_too(project: Project, owner: Engine) -> None:
         ended(second)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_runs_of_two_workloads_share_a_database(project: Project, owner: Engine) -> None:
     text_run = (
         "--set", "run.name=words", "--set", "model.name=tiny_lstm",

@@ -9,7 +9,7 @@ from tests.acceptance.stage import Stage
 LEADER = "SELECT holder::text FROM ledger.leaders WHERE expires_at > clock_timestamp()"
 
 # Each starts four processes, and shares two cores with other tests.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_a_worker_that_slept_past_its_lease_is_refused_and_goes_on(stage: Stage) -> None:

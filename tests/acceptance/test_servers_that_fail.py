@@ -21,7 +21,7 @@ from tests.servers.server import connect, server_at
 from tests.servers.template import harden_template, migrate_template
 
 # Each starts four processes, and shares two cores with other tests.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 

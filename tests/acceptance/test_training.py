@@ -115,7 +115,7 @@ def state(owner: Engine, run: str) -> str | None:
         return found.scalar_one_or_none()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_five_kills_of_the_coordinator_change_no_bit(project: Project, owner: Engine) -> None:
     undisturbed = train_to_the_end(project, owner, "default")
     for person in ("ada", "bob"):
