@@ -56,7 +56,9 @@ class Attendant:
             if self.failure is not None or (self._began is not None and now >= self._began + self._seconds):
                 self._stop.set()
             elif now >= look_at:
-                look_at = now + (self._seconds / _STAGES if self._look() else 0.0)
+                is_new = self._look()
+                # Until the first version comes, each look is for it.
+                look_at = now + (self._seconds / _STAGES if is_new and self._began is not None else 0.0)
 
     def _look(self) -> bool:
         """Whether there was something new to see."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
+from rich.markup import escape
 
 from contract.errors import MissingExtra
 from contract.ids import Version
@@ -54,7 +55,7 @@ class Ending:
             self._say(f"  {name:<26} {first:10.4g}  ->  {last:.4g}")
         self._say("")
         for file, what in self._pictures():
-            self._say(f"  {file}  {what}")
+            self._say(f"  {escape(str(file))}  {what}")
         self._say(_with_friends())
 
     def _pictures(self) -> list[tuple[Path, str]]:
@@ -74,7 +75,7 @@ class Ending:
             )
             made.append((folder / "losses.png", "how the losses went"))
         except MissingExtra as missing:
-            self._say(f"[yellow]{missing}[/]")
+            self._say(f"[yellow]{escape(str(missing))}[/]")
         return made
 
     def _panels(self) -> list[Panel]:

@@ -47,7 +47,8 @@ class View(Protocol):
 @contextlib.contextmanager
 def shown(console: Console, engine: Engine, *, run: str, address: str, plain: bool = False) -> Iterator[View]:
     """The live view on a terminal that can show it; lines in a file, a pipe, or where they are asked for."""
-    if plain or not console.is_terminal or console.is_dumb_terminal:
+    can_draw = console.is_terminal and not console.is_dumb_terminal and console.encoding.startswith("utf")
+    if plain or not can_draw:
         yield Lines(console=console)
         return
     screen = Screen(console, engine, run=run, address=address)

@@ -8,6 +8,7 @@ import time
 
 from sqlalchemy import Engine
 
+from contract.errors import DatabaseError, LeadershipLost
 from contract.ids import Version
 from coordinator.leadership import Leadership
 from coordinator.ledger import versions
@@ -36,10 +37,15 @@ class Remember:
         living = self.living
         if living.is_stale or living.remembered == living.head or not self._is_due():
             return Report()
-        with self.engine.begin() as conn:
-            self.leadership.require(conn)
-            parts = living.optimizer_parts()
-            versions.add_parts(conn, run=living.run, version=living.head, kind="optimizer", parts=parts)
+        try:
+            with self.engine.begin() as conn:
+                self.leadership.require(conn)
+                parts = living.optimizer_parts()
+                versions.add_parts(conn, run=living.run, version=living.head, kind="optimizer", parts=parts)
+        except (DatabaseError, LeadershipLost):
+            # Whether it is written nobody knows: a connection may break while it commits.
+            living.is_stale = True
+            raise
         living.remembered, living.unremembered_bytes = living.head, 0
         self._written_at = time.monotonic()
         return Report(version=living.head)

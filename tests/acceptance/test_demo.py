@@ -33,11 +33,16 @@ def folder() -> Iterator[Path]:
             process.kill()
 
 
-def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+def start(folder: Path, *options: str, path: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "coordinator", "demo", "--directory", str(folder / "pictures"), *options],
         cwd=folder,
-        env={**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+        env={
+            **os.environ,
+            "TMPDIR": str(folder),
+            "PYTHONPATH": os.pathsep.join(filter(None, [path, str(ROOT)])),
+            "COLUMNS": "200",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -128,3 +133,16 @@ def test_a_workload_that_is_not_there_is_told_at_once(folder: Path) -> None:
     out, _ = process.communicate()
     assert process.returncode == 2
     assert "there is no demo of 'dcgam'; there are dcgan, mlp" in out
+
+
+@pytest.mark.timeout(300)
+def test_without_matplotlib_it_says_what_to_install_and_ends_well(folder: Path) -> None:
+    hidden = folder / "hidden" / "matplotlib"
+    hidden.mkdir(parents=True)
+    (hidden / "__init__.py").write_text("raise ImportError('hidden')", "utf-8")
+    process = start(folder, "--seconds", "1", path=str(hidden.parent))
+    out, _ = process.communicate()
+    assert process.returncode == 0, out
+    assert 'pip install "barnraise[plots]"' in out
+    assert (folder / "pictures" / "samples.png").exists()
+    assert not (folder / "pictures" / "losses.png").exists()

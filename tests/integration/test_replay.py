@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
-from contract.errors import BlobError
+from contract.errors import BlobError, LeadershipLost
 from contract.ids import Version
 from coordinator.duties.prune import Prune
 from coordinator.duties.remember import Remember
@@ -110,6 +110,16 @@ def test_it_is_written_when_the_gradients_kept_for_it_are_many(shop: Workshop, a
     update(shop, ada, 2)
     assert patient.run_once().version == 2
     assert patient.run_once().version is None
+
+
+def test_a_commit_whose_answer_was_lost_is_found_again(shop: Workshop, ada: Person) -> None:
+    update(shop, ada, 1)
+    remember(shop).run_once()
+    shop.living.remembered = Version(0)
+    with pytest.raises(LeadershipLost):
+        remember(shop).run_once()
+    update(shop, ada, 2)
+    assert (shop.living.remembered, remember(shop).run_once().version) == (1, 2)
 
 
 def test_weights_as_published_count_where_a_replay_adds_up_otherwise(shop: Workshop, ada: Person) -> None:

@@ -190,3 +190,10 @@ def test_what_is_worth_telling_is_found_under_any_amount_of_churn(classroom: Cla
             {"run": classroom.run},
         )
     assert [event.new_state for event in look(classroom).events] == ["joined", "running"]
+
+
+def test_a_terminal_without_our_letters_gets_lines(classroom: Classroom) -> None:
+    old = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    console = Console(file=old, force_terminal=True, _environ={"TERM": "xterm"})
+    with shown(console, classroom.owner, run="class", address="here") as view:
+        assert isinstance(view, Lines)
