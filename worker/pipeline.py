@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 from sqlalchemy import Engine
@@ -31,6 +32,7 @@ from contract.workloads.units import Unit
 from worker import ledger
 from worker.cache import VersionCache
 from worker.compute import Computer
+from worker.foresight import Foresight
 from worker.heartbeat import Heartbeat, Holdings
 from worker.ledger import Joined, Lease, Submission
 from worker.retrying import StoppedError, until_it_works
@@ -67,7 +69,8 @@ class Surroundings:
 
 
 class Ahead:
-    """Claims the next unit and fetches its version and samples while the one before is computed."""
+    """Claims the next unit and fetches its version and samples while the one before is computed, shortly before it is
+    done: what is claimed earlier is computed on an older version."""
 
     def __init__(
         self, here: Surroundings, computer: Computer, cache: VersionCache, *, poll_seconds: float, pooler: bool
@@ -81,6 +84,9 @@ class Ahead:
         self._tasks: queue.Queue[Task | None] = queue.Queue()
         # In a synchronous round a unit claimed ahead is one that somebody else could be computing.
         self._wanted = threading.Semaphore(0 if here.joined.mode == "sync" else 1)
+        self._foresight = Foresight()
+        self._handed_out_at: float | None = None
+        self._hungry = threading.Event()
         self.ended_by: BarnraiseError | None = None
         self._thread = threading.Thread(target=self._run, name="ahead", daemon=True)
 
@@ -89,16 +95,27 @@ class Ahead:
 
     def next(self) -> Task | None:
         """The next task; None when the run is over, this worker was refused, or somebody wants to stop."""
+        if self._handed_out_at is not None:
+            self._foresight.computed(time.monotonic() - self._handed_out_at)
         self._wanted.release()
+        task = self._await_task()
+        self._handed_out_at = time.monotonic()
+        return task
+
+    def _await_task(self) -> Task | None:
+        with contextlib.suppress(queue.Empty):
+            return self._tasks.get_nowait()
+        self._hungry.set()
         while not self._here.stop.is_set():
-            try:
-                return self._tasks.get(timeout=0.2)
-            except queue.Empty:
-                continue
+            with contextlib.suppress(queue.Empty):
+                task = self._tasks.get(timeout=0.2)
+                self._hungry.clear()
+                return task
         return None
 
     def join(self) -> None:
         self._notifications.close()
+        self._hungry.set()
         self._wanted.release()
         self._thread.join(timeout=10)
 
@@ -106,6 +123,7 @@ class Ahead:
         try:
             while not self._here.stop.is_set():
                 self._wanted.acquire()
+                self._hungry.wait(self._foresight.pause())
                 task = self._next_task()
                 if task is not None:
                     self._tasks.put(task)
@@ -117,6 +135,7 @@ class Ahead:
 
     def _next_task(self) -> Task | None:
         while not self._here.stop.is_set():
+            began = time.monotonic()
             lease = until_it_works(self._claim, stop=self._here.stop, report=self._here.report)
             if lease is None:
                 if self._notifications.wait(self._poll_seconds):
@@ -133,7 +152,9 @@ class Ahead:
             unit = Unit(
                 epoch=lease.epoch, first_sample=lease.first_sample, num_samples=lease.num_samples, seed=lease.seed
             )
-            return Task(lease=lease, weights=weights, unit=unit, samples=self._samples(unit))
+            task = Task(lease=lease, weights=weights, unit=unit, samples=self._samples(unit))
+            self._foresight.claimed(time.monotonic() - began)
+            return task
         return None
 
     def _samples(self, unit: Unit) -> Batch | None:
