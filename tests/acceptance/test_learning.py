@@ -65,6 +65,25 @@ class Lesson:
 DIGITS = Lesson(
     model={"name": "mlp"}, data="glyphs", batch_size=64, batches_per_unit=2, num_updates=150, num_judged=2000
 )
+LIBRARY = Lesson(
+    model={"name": "small_transformer", "options": SMALL_TRANSFORMER},
+    data="stdlib",
+    learning_rate=0.005,
+    batch_size=16,
+    num_updates=60,
+    num_judged=128,
+)
+
+
+def patiently(
+    lesson: Lesson, *, units_per_update: int, batch_size: int, num_updates: int, learning_rate: float
+) -> Lesson:
+    """For `async`, which steps on what was computed a version or so ago (docs/explanation/staleness.md): larger updates
+    of smaller units, so that less lies between, and more of them."""
+    return dataclasses.replace(
+        lesson, batch_size=batch_size, batches_per_unit=1, units_per_update=units_per_update, num_updates=num_updates,
+        learning_rate=learning_rate,
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -80,13 +99,16 @@ class School:
     folder: Path
     database: Database
 
-    def class_of(self, lesson: Lesson, mode: str) -> dict[str, float]:
-        """What the model of two workers and a coordinator is worth at the end of the run."""
+    def class_of(self, lesson: Lesson, mode: str) -> tuple[dict[str, float], int]:
+        """What the model of two workers and a coordinator is worth at the end of the run, and after how many updates:
+        in `async` one takes all that waits, so there may be fewer."""
         with open_stage(self.folder, self.database, lesson.sections(mode)) as stage:
             stage.assemble()
-            stage.finish(num_updates=lesson.num_updates, within_seconds=3000)
+            stage.finish(num_updates=lesson.num_updates if mode == "sync" else None, within_seconds=3000)
+            num_updates = stage.head()
+            print("FIG staleness", stage.value("select avg(merged_version-1-base_version) from ledger.gradients where state='merged'"))
             model = model_at_the_head(stage, Config.model_validate(lesson.sections(mode)))
-        return self.judge(lesson, model)
+        return self.judge(lesson, model), num_updates
 
     def alone(self, lesson: Lesson, num_updates: int) -> dict[str, float]:
         """What it is worth after so many updates in this process."""
@@ -130,35 +152,29 @@ def school(tmp_path: Path, database: Database) -> School:
     return School(folder=tmp_path, database=database)
 
 
-@MODES
-def test_a_class_tells_the_digits_apart(school: School, mode: str) -> None:
-    accuracy = school.class_of(DIGITS, mode)["accuracy"]
-    alone = school.alone(DIGITS, DIGITS.num_updates)["accuracy"]
-    assert accuracy >= 0.97
-    assert abs(accuracy - alone) <= 0.005
+@pytest.mark.parametrize(
+    ("mode", "lesson"),
+    [("sync", DIGITS), ("async", patiently(DIGITS, units_per_update=6, batch_size=32, num_updates=400, learning_rate=0.001))],
+)
+def test_a_class_tells_the_digits_apart(school: School, mode: str, lesson: Lesson) -> None:
+    found, num_updates = school.class_of(lesson, mode)
+    alone = school.alone(lesson, num_updates)
+    print('FIG', mode, found, alone, num_updates)
+    assert found["accuracy"] >= 0.97
+    assert abs(found["accuracy"] - alone["accuracy"]) <= 0.005
 
 
 TRANSFORMERS = [
-    pytest.param(
-        Lesson(
-            model={"name": "small_transformer", "options": SMALL_TRANSFORMER}, data="stdlib", learning_rate=0.005,
-            batch_size=16, num_updates=60, num_judged=128,
-        ),
-        id="small",
-    ),
-    pytest.param(
-        Lesson(model={"name": "small_transformer"}, data="stdlib", batch_size=8, num_updates=200, num_judged=256),
-        marks=nightly, id="default",
-    ),
-]  # fmt: skip
+    pytest.param("sync", LIBRARY, id="sync"),
+    pytest.param("async", patiently(dataclasses.replace(LIBRARY, model={"name": "small_transformer", "options": {**SMALL_TRANSFORMER, "warmup_updates":20, "decay_updates":280}}), units_per_update=12, batch_size=3, num_updates=300, learning_rate=0.001), id="async"),
+]
 
 
-@MODES
-@pytest.mark.parametrize("lesson", TRANSFORMERS)
-def test_a_class_reads_the_library(school: School, lesson: Lesson, mode: str) -> None:
-    loss = school.class_of(lesson, mode)["loss"]
-    alone = school.alone(lesson, lesson.num_updates)["loss"]
-    assert loss <= 1.01 * alone
+@pytest.mark.parametrize(("mode", "lesson"), TRANSFORMERS)
+def test_a_class_reads_the_library(school: School, mode: str, lesson: Lesson) -> None:
+    found, num_updates = school.class_of(lesson, mode)
+    print('FIG', mode, found, num_updates, school.alone(lesson, num_updates), school.alone(lesson, lesson.num_updates))
+    assert found["loss"] <= 1.01 * school.alone(lesson, num_updates)["loss"]
 
 
 GENERATORS = [
@@ -175,6 +191,6 @@ GENERATORS = [
 @MODES
 @pytest.mark.parametrize("lesson", GENERATORS)
 def test_a_class_draws_more_like_the_font(school: School, lesson: Lesson, mode: str) -> None:
-    before = school.alone(lesson, 0)["frechet_distance"]
-    after = school.class_of(lesson, mode)["frechet_distance"]
-    assert after < before / 2
+    found, _ = school.class_of(lesson, mode)
+    print('FIG', mode, found, _, school.alone(lesson, 0))
+    assert found["frechet_distance"] < school.alone(lesson, 0)["frechet_distance"] / 2
