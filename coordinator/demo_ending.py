@@ -123,29 +123,25 @@ def _mean(values: Sequence[tuple[Version, float]]) -> float:
 
 
 def _with_friends() -> str:
-    coordinator = _command("coordinator")
     return "\n".join(
         [
-            "\n[bold]The same with friends, in a folder of your own:[/]",
-            f"  {coordinator} init                # asks how many computers take part, writes config.yaml",
-            f"  {coordinator} migrate             # makes the ledger",
-            f"  {coordinator} invite alice bob    # a file and a one-line token for each; send them",
-            f"  {coordinator} start               # leads the run until Ctrl-C; the same command resumes it",
-            "[bold]And on each of their computers:[/]",
-            "  pip install barnraise",
+            "\n[bold]The same with friends, in a folder of your own (docs/tutorial/instructor.md goes through it):[/]",
+            *_activation(),
+            "  coordinator init                # asks how many computers take part, writes config.yaml",
+            "  coordinator migrate             # makes the ledger",
+            "  coordinator invite alice bob    # a file and a one-line token for each; send them",
+            "  coordinator start               # leads the run until Ctrl-C; the same command resumes it",
+            "[bold]And on each of their computers, with Barnraise installed (docs/tutorial/student.md):[/]",
             "  worker join --config alice.yaml",
         ]
     )
 
 
-def _command(name: str) -> str:
-    """As it can be typed here: `make` puts nothing on the PATH."""
+def _activation() -> list[str]:
+    """`make` puts nothing on the PATH, and a path from here is none from another folder."""
     scripts = Path(sysconfig.get_path("scripts"))
-    found = shutil.which(name)
+    found = shutil.which("coordinator")
     if found is not None and Path(found).parent == scripts:
-        return name
-    try:
-        return os.path.relpath(scripts / name)
-    except ValueError:
-        # On another drive than this folder.
-        return str(scripts / name)
+        return []
+    script = scripts / ("activate" if os.name == "posix" else "Activate.ps1")
+    return [f"  {'. ' if os.name == 'posix' else ''}{script}"] if script.exists() else []

@@ -25,7 +25,7 @@ from coordinator.place import Place
 
 _HEADER = """\
 # Your invitation to raise a model together. It holds your password: keep it to yourself.
-#   pip install barnraise
+# With Barnraise installed (docs/tutorial/student.md in its repository), type:
 #   worker join --config {file}
 """
 _MOST_PEOPLE = 5000

@@ -136,7 +136,8 @@ class Start:
                 Turn(duty=merge, every_seconds=0.5, on_hint=True, rests=True),
                 Turn(duty=Resize(engine=engine, living=living), every_seconds=0.5, on_hint=True, rests=True),
                 Turn(duty=plan, every_seconds=0.5, on_hint=True, rests=True),
-                Turn(duty=remember, every_seconds=0.5),
+                # Before `finish`, which a hint may bring to its turn at once.
+                Turn(duty=remember, every_seconds=0.5, on_hint=True),
                 Turn(duty=Reap(engine=engine, run=living.run), every_seconds=1.0),
                 Turn(
                     duty=Prune(
