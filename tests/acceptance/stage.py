@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import os
 import re
 import signal
@@ -51,11 +50,6 @@ _GATE = """
     $$;"""
 
 
-def settings(**sections: Mapping[str, object]) -> dict[str, dict[str, object]]:
-    """TINY, with some keys of some sections changed."""
-    return {name: {**TINY.get(name, {}), **sections.get(name, {})} for name in {**TINY, **sections}}
-
-
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
     """One process of the play. What it says goes to a file, so that it never waits for a reader."""
@@ -86,17 +80,10 @@ class Gate:
     keeper: Connection
     pid: int
 
-    def wait_for(self, count: int = 1) -> None:
-        """Until so many wait here, or behind those who do."""
-        waiting = """
-            WITH RECURSIVE waiting (pid) AS (
-                SELECT CAST(:pid AS integer)
-                UNION
-                SELECT a.pid FROM pg_stat_activity a JOIN waiting w ON w.pid = ANY (pg_blocking_pids(a.pid))
-                 WHERE a.datname = current_database())
-            SELECT count(*) - 1 >= :count FROM waiting"""
-        arrived = functools.partial(self.stage.value, waiting, count=count, pid=self.pid)
-        self.stage.wait_for(arrived, "somebody at the gate")
+    def wait_for(self) -> None:
+        """Until somebody has come."""
+        waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND :pid = ANY (pg_blocking_pids(pid)))"
+        self.stage.wait_for(lambda: self.stage.value(waiting, pid=self.pid), "somebody at the gate")
 
     def person(self) -> str:
         """Whose worker waits here."""
@@ -248,15 +235,14 @@ class Stage:
             yield gate
 
     @contextlib.contextmanager
-    def locked(self, table: str, *, behind: Gate | None = None) -> Iterator[Gate]:
-        """Nobody reads or writes the table. Asked for while somebody stands in a gate, the lock is next in the line."""
+    def locked(self, table: str, *, behind: Gate) -> Iterator[Gate]:
+        """Nobody reads or writes the table, as soon as who stands in the gate, which opens, has gone on."""
         with self.owner.connect() as keeper, ThreadPoolExecutor(1) as pool:
             pid = _pid(keeper)
             asked = pool.submit(keeper.exec_driver_sql, f"LOCK TABLE ledger.{table} IN ACCESS EXCLUSIVE MODE")
-            if behind is not None:
-                waits = "SELECT true FROM pg_locks WHERE pid = :pid AND NOT granted"
-                self.wait_for(lambda: self.value(waits, pid=pid), "the test in the line for the lock")
-                behind.open()
+            waits = "SELECT true FROM pg_locks WHERE pid = :pid AND NOT granted"
+            self.wait_for(lambda: self.value(waits, pid=pid), "the test in the line for the lock")
+            behind.open()
             asked.result(timeout=60)
             yield Gate(stage=self, keeper=keeper, pid=pid)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tests.acceptance.stage import Stage
@@ -9,7 +11,7 @@ from tests.acceptance.stage import Stage
 LEADER = "SELECT holder::text FROM ledger.leaders WHERE expires_at > clock_timestamp()"
 
 # Each starts four processes, and shares two cores with other tests.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.skipif(sys.platform == "win32", reason="needs SIGSTOP")]
 
 
 def test_a_worker_that_slept_past_its_lease_is_refused_and_goes_on(stage: Stage) -> None:
