@@ -190,5 +190,5 @@ def fresh_updates(mode: str, num_updates: int) -> int:
 
 @in_each_mode(FONT, FONT_PATIENTLY)
 def test_a_class_draws_more_like_the_font(school: School, mode: str, lesson: Lesson) -> None:
-    found, num_updates = school.class_of(lesson, mode)
+    found, _ = school.class_of(lesson, mode)
     assert found["frechet_distance"] < school.alone(lesson, 0)["frechet_distance"] / 2
