@@ -36,7 +36,8 @@ class Problem:
 
 
 NO_FILE: Final = ProblemKind(
-    says="there is no such file; `coordinator init` writes one, --config FILE or CONFIG_PATH names another",
+    says="there is no such file; instructors write one with `coordinator init`, volunteers are sent one; "
+    "--config FILE or CONFIG_PATH names it",
     means="The file does not exist. Without --config and CONFIG_PATH, `config.yaml` in the current folder is read.",
 )
 NOT_A_FILE: Final = ProblemKind(
