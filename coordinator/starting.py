@@ -123,6 +123,7 @@ class Start:
             engine=engine, living=living, leadership=leadership, deadline_seconds=config.training.round_deadline
         )
         remember = Remember(engine=engine, living=living, leadership=leadership)
+        resize = Resize(engine=engine, living=living, leadership=leadership)
         finish = Finish(engine=engine, living=living, leadership=leadership)
         resting = threading.Event()
         housekeeping = Housekeeping(
@@ -134,7 +135,7 @@ class Start:
             leadership=leadership,
             turns=[
                 Turn(duty=merge, every_seconds=0.5, on_hint=True, rests=True),
-                Turn(duty=Resize(engine=engine, living=living), every_seconds=0.5, on_hint=True, rests=True),
+                Turn(duty=resize, every_seconds=0.5, on_hint=True, rests=True),
                 Turn(duty=plan, every_seconds=0.5, on_hint=True, rests=True),
                 # Before `finish`, which a hint may bring to its turn at once.
                 Turn(duty=remember, every_seconds=0.5, on_hint=True),

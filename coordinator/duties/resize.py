@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from contract.ids import Version
 from coordinator.class_size import next_num_gradients
+from coordinator.leadership import Leadership
 from coordinator.ledger import runs, units
 from coordinator.living_run import LivingRun
 
@@ -27,6 +28,7 @@ class Resize:
 
     engine: Engine
     living: LivingRun
+    leadership: Leadership
     _decided_for: Version | None = None
 
     def run_once(self) -> Report:
@@ -40,6 +42,7 @@ class Resize:
             while living.rule.problem(after) is not None:
                 after += 1
             if after != before:
+                self.leadership.require(conn)
                 here = "1 worker is" if num_workers == 1 else f"{num_workers} workers are"
                 reason = f"auto: {here} here, from version {living.head} on"
                 runs.set_num_gradients(conn, run=living.run, number=after, reason=reason)

@@ -17,6 +17,7 @@ from contract.states import RunState
 from coordinator.duties.finish import Finish
 from coordinator.duties.merge import Merge
 from coordinator.duties.plan import Plan
+from coordinator.duties.resize import Resize
 from coordinator.leadership import Leadership
 from coordinator.ledger import people, runs, versions
 from coordinator.living_run import LivingRun, create_run, open_run
@@ -38,7 +39,7 @@ CONFIG = Config.model_validate(
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(slots=True, kw_only=True)
 class Leader:
     """As `coordinator start` holds it in memory."""
 
@@ -53,6 +54,10 @@ class Leader:
     @property
     def merge(self) -> Merge:
         return Merge(engine=self.engine, living=self.living, leadership=self.leadership, deadline_seconds=600)
+
+    @property
+    def resize(self) -> Resize:
+        return Resize(engine=self.engine, living=self.living, leadership=self.leadership)
 
     @property
     def finish(self) -> Finish:
@@ -149,6 +154,20 @@ def test_one_that_falls_asleep_while_it_publishes_is_not_waited_for_for_ever(own
         with pytest.raises(DatabaseError):
             sleeper.leadership.require(conn)
     engine.dispose()
+
+
+def test_it_does_not_resize_the_update(owner: Engine, alice: Engine) -> None:
+    sleeper = elect(owner)
+    with owner.begin() as conn:
+        conn.execute(text("""UPDATE ledger.runs SET training = training || '{"num_workunits_per_update": "auto"}'"""))
+    sleeper.living = dataclasses.replace(
+        sleeper.living, training={**sleeper.living.training, "num_workunits_per_update": "auto"}, num_gradients=3
+    )
+    with alice.begin() as conn:
+        ledger.join(conn, run="class", name="laptop", host="h", device="cpu", capabilities={}, software={})
+    elect(owner)
+    with pytest.raises(LeadershipLost):
+        sleeper.resize.run_once()
 
 
 def test_it_does_not_end_the_run(owner: Engine) -> None:

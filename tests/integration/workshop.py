@@ -154,7 +154,7 @@ def open_workshop(database: Database, changes: Mapping[str, Mapping[str, object]
             ),
             plan=plan.Plan(engine=owner, living=living, leadership=leadership, spare_units=config.training.spare_units),
             reap=reap.Reap(engine=owner, run=living.run),
-            resize=resize.Resize(engine=owner, living=living),
+            resize=resize.Resize(engine=owner, living=living, leadership=leadership),
             finish=finish.Finish(engine=owner, living=living, leadership=leadership),
             engines=engines,
         )
