@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.board import Board, Seat, Totals
-from worker.happenings import Happening, Message, Prepared, Resting
+from worker.happenings import Ended, Happening, Message, Prepared, Resting
 from worker.reporting import clock, losses_in_words, megabytes, summary
 
 # Each drawing is a few milliseconds of the interpreter that the computing needs too.
@@ -62,8 +62,11 @@ class LiveView:
             self._board.heard(place, happening)
         if isinstance(happening, Prepared):
             self._live.start()
-        elif isinstance(happening, Resting) and not self._live.is_started:
-            self.note(f"resting: {happening.reason}")
+        elif not self._live.is_started:
+            if isinstance(happening, Resting):
+                self.note(f"resting: {happening.reason}")
+            elif isinstance(happening, Ended):
+                self.note(happening.reason)
 
     def _drawn(self) -> RenderableType:
         with self._lock:

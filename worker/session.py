@@ -62,6 +62,10 @@ class Session:
                 joined = self._join_when_it_begins(engine, trouble)
             except StoppedError:
                 return
+            except RunNotOpen as over:
+                # Whoever comes when the work is done has nothing to mend.
+                self.report(Ended(reason=str(over)))
+                return
             holdings = Holdings()
             holdings.vitals = Vitals(phase="preparing")
             fates = Fates(joined, self.config.run.name, holdings, self.report)

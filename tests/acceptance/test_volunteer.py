@@ -200,7 +200,7 @@ def test_the_end_of_the_run_is_the_end_of_every_process(project: Project) -> Non
     project.write_config(sections)
     with running(project, "start"), joining(project, "--processes", "2") as worker:
         assert worker.ends() == 0
-    assert worker.text.count("the run is finished") == 2, worker.text
+    assert worker.text.count(" is finished") == 2, worker.text
     assert worker.text.endswith("Thank you!")
 
 
