@@ -43,7 +43,8 @@ CATALOGUE: Final = f"""
     SELECT 7, concat(pg_get_functiondef(oid), grants(proacl))
       FROM pg_proc WHERE pronamespace::regnamespace::text IN {OURS}
     UNION ALL
-    SELECT 8, format('view %s AS %s', c.oid::regclass, replace(pg_get_viewdef(c.oid), ' schema_version.', ' '))
+    SELECT 8, format('view %s AS %s', c.oid::regclass,
+                     replace(replace(pg_get_viewdef(c.oid), ' schema_version.', ' '), ' runs.', ' '))
       FROM pg_class c WHERE c.relnamespace::regnamespace::text IN {OURS} AND c.relkind = 'v'
     UNION ALL
     SELECT 9, format('database: %s', grants(datacl)) FROM pg_database WHERE datname = current_database()
