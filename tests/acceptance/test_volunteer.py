@@ -182,7 +182,7 @@ def test_several_processes_are_one_volunteer(project: Project, owner: Engine) ->
 @pytest.mark.usefixtures("coordinator")
 def test_children_leave_when_their_parent_is_gone(project: Project, owner: Engine) -> None:
     with joining(project, "--processes", "2") as worker:
-        worker.says("delivered", times=2)
+        worker.says("joined run", times=2)
         children = psutil.Process(worker.process.pid).children()
         worker.process.kill()
         gone, alive = psutil.wait_procs(children, timeout=60)
