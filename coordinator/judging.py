@@ -24,22 +24,25 @@ _HELD_SHARE = 0.5
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Judge:
-    """Remembers what it found sound: the bytes of a gradient that was submitted cannot change any more."""
+    """Remembers what it found: the bytes of a gradient that was submitted cannot change any more."""
 
     training: Mapping[str, Any]
     vectors: Vectors
     _sound: dict[GradientId, Admitted] = dataclasses.field(default_factory=dict)
+    _unsound: dict[GradientId, Refused] = dataclasses.field(default_factory=dict)
     # Those whose bytes are held in memory, and how many they are.
     _held: dict[GradientId, int] = dataclasses.field(default_factory=dict)
 
     def look_ahead(self, conn: Connection, waiting: Sequence[WaitingGradient]) -> None:
-        """What is refused here is refused once more when its turn comes, and written down then."""
+        """What is refused here is written down when its turn comes; until then nobody reads it again, however large."""
         for gradient in waiting:
-            if gradient.gradient not in self._sound:
+            if gradient.gradient not in self._sound and gradient.gradient not in self._unsound:
                 self._look(conn, gradient)
 
     def judge(self, conn: Connection, gradient: WaitingGradient, *, freshness: float = 1.0) -> Admitted | Refused:
         """What is admitted reads its bytes through `conn`, for as long as that is open."""
+        if (unsound := self._unsound.get(gradient.gradient)) is not None:
+            return unsound
         verdict = self._look_again(conn, gradient) if gradient.gradient in self._sound else self._look(conn, gradient)
         if isinstance(verdict, Refused):
             return verdict
@@ -48,6 +51,7 @@ class Judge:
     def forget(self) -> None:
         """Whatever was not merged was refused, or is looked at again."""
         self._sound.clear()
+        self._unsound.clear()
         self._held.clear()
 
     def _look(self, conn: Connection, gradient: WaitingGradient) -> Admitted | Refused:
@@ -67,8 +71,10 @@ class Judge:
                 clip_norm=self.training["gradient_clip_norm"],
             )
         except (BlobError, ConfigError) as error:
-            return _refused(gradient, error)
-        if isinstance(verdict, Admitted):
+            verdict = _refused(gradient, error)
+        if isinstance(verdict, Refused):
+            self._unsound[gradient.gradient] = verdict
+        else:
             self._sound[gradient.gradient] = verdict
             if is_held:
                 self._held[gradient.gradient] = gradient.num_bytes

@@ -62,3 +62,13 @@ def test_one_whose_bytes_vanish_after_the_look_is_refused_and_the_round_goes_on(
     assert shop.turn().refused == ("cut short",)
     ada.work()
     assert shop.turn().version == 1
+
+
+def test_one_that_was_found_unsound_is_not_read_again(shop: Workshop, ada: Person) -> None:
+    ada.submit(ada.claim(), value=math.nan)
+    shop.turn()
+    with shop.owner.begin() as conn:
+        conn.execute(text("DELETE FROM ledger.gradient_blobs WHERE gradient_id = 1"))
+    shop.turn()
+    ada.work(2)
+    assert shop.turn().refused == ("not finite: model",)
