@@ -60,7 +60,7 @@ def invite(
 ) -> list[Invitation]:
     """All of them, or none: the logins are made in one transaction, and the files stand before it is committed."""
     drafts: list[tuple[Path, Invitation]] = []
-    try:
+    with contextlib.ExitStack() as undoing:
         with place.engine.begin() as conn:
             for person in persons:
                 admission = people.invite(
@@ -78,11 +78,9 @@ def invite(
                 )
                 file = directory / f"{admission.name}.yaml"
                 draft = _write_draft(file, _HEADER.format(file=file.name) + content)
+                undoing.callback(draft.unlink, missing_ok=True)
                 drafts.append((draft, Invitation(name=admission.name, file=file, token=encode_token(content))))
-    except BaseException:
-        for draft, _ in drafts:
-            draft.unlink(missing_ok=True)
-        raise
+        undoing.pop_all()
     for draft, invitation in drafts:
         draft.replace(invitation.file)
     return [invitation for _, invitation in drafts]

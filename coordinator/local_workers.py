@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import subprocess
@@ -35,12 +36,11 @@ class LocalWorkers:
     def __init__(self, invitations: Sequence[Invitation], *, folder: Path) -> None:
         self._folder = folder
         self._workers: list[_Worker] = []
-        try:
+        with contextlib.ExitStack() as undoing:
+            undoing.callback(self._end)
             for invitation in invitations:
                 self._workers.append(self._started(invitation))
-        except BaseException:
-            self._end()
-            raise
+            undoing.pop_all()
 
     def __enter__(self) -> LocalWorkers:
         return self

@@ -17,6 +17,7 @@ from contract.workloads.base import Workload
 from coordinator.aggregators import AGGREGATORS
 from coordinator.ledger.runs import NewRun
 from coordinator.new_run import open_dataset, open_workload, run_of
+from coordinator.reporting import metric_in_words
 from coordinator.training_local import LocalRun, Schooling, Update
 
 
@@ -67,8 +68,8 @@ class Solo:
         except DataError as error:
             self._say(f"nothing is held out to measure by: {error}")
             return
-        metrics = local.model.evaluate(held_out)
-        said = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        metrics = local.model.evaluate(held_out, max_samples=self.config.coordinator.evaluate_samples)
+        said = "  ".join(metric_in_words(name, value) for name, value in metrics.items())
         self._say(f"held out, after update {local.state.step}:  {said}")
 
     def _say(self, line: str) -> None:

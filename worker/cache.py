@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
@@ -21,7 +22,6 @@ class VersionCache:
     """A version that is over in seconds saves nobody a download: one is written every `store_every` seconds at most."""
 
     def __init__(self, folder: Path, *, keep: int = 3, store_every: float = _STORE_EVERY_SECONDS) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._keep = keep
         self._store_every = store_every
@@ -40,15 +40,17 @@ class VersionCache:
         return content
 
     def _store(self, path: Path, content: bytearray) -> None:
-        """A full disk is no reason not to compute; the cache only saves a download."""
+        """A full disk or a folder that is not ours is no reason not to compute; the cache only saves a download."""
         draft = path.with_suffix(f"{_PARTIAL}{os.getpid()}")
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
             draft.write_bytes(content)
             draft.replace(path)
             for old in self._oldest():
                 old.unlink(missing_ok=True)
         except OSError:
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
 
     def _oldest(self) -> Iterator[Path]:
         kept = sorted(self._folder.glob("*.bin"), key=lambda path: path.stat().st_mtime, reverse=True)
@@ -66,7 +68,7 @@ def _stored(path: Path, record: VersionRecord) -> bytearray | None:
         with path.open("rb") as file:
             file.readinto(content)
         path.touch()
-    except FileNotFoundError:
+    except OSError:
         return None
     return content if hashlib.sha256(content).digest() == record.sha256 else None
 

@@ -149,13 +149,11 @@ class Front:
         return encrypted
 
     async def _server(self) -> Channel:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        try:
+        with contextlib.ExitStack() as undoing:
+            sock = undoing.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
             tune(sock)
             await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self._order.server_port))
-        except BaseException:
-            sock.close()
-            raise
+            undoing.pop_all()
         return Channel(sock)
 
     async def _refuse(self, channel: Channel, answer: bytes) -> None:

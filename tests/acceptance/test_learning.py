@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from contract.compressors import CODECS
 from contract.config import Config
 from contract.tensors import unpack
 from contract.workloads.base import OpenModel
-from coordinator.aggregators import AGGREGATORS
 from coordinator.ledger import runs, versions
 from coordinator.new_run import new_run, open_dataset, open_workload
-from coordinator.training_local import LocalRun, Schooling
+from coordinator.solo import schooling_of
+from coordinator.training_local import LocalRun
 from tests.acceptance.stage import RUN, Stage, open_stage
 from tests.servers.databases import Database
 
@@ -116,16 +115,7 @@ class School:
         """What it is worth after so many updates in this process."""
         config = Config.model_validate(lesson.sections("sync"))
         workload, new = open_workload(config), new_run(config, config_file=None)
-        training = new.training
-        schooling = Schooling(
-            seed=new.seed,
-            batch_size=training["batch_size"],
-            batches_per_unit=training["batches_per_work_unit"],
-            units_per_update=training["num_workunits_per_update"],
-            hyperparameters=workload.hyperparameters.with_settings(training["hyperparameters"]),
-            rule=AGGREGATORS.build("mean"),
-            codec=CODECS.build("none"),
-        )
+        schooling = schooling_of(new, workload, endless=True)
         dataset = open_dataset(config, workload, config_file=None, num_samples=new.data["num_samples"])
         run = LocalRun(workload, dataset, schooling)
         for _ in run.updates(num_updates):

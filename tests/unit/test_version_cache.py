@@ -26,3 +26,9 @@ def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path: Path)
     assert VersionCache(tmp_path).get(record(b"weights"), lambda _: b"weights") == b"weights"
     assert not left.exists()
     assert under_way.exists()
+
+
+def test_a_folder_that_cannot_be_had_costs_a_download_and_no_more(tmp_path: Path) -> None:
+    occupied = tmp_path / "versions"
+    occupied.write_text("a file")
+    assert VersionCache(occupied).get(record(b"weights"), lambda _: b"weights") == b"weights"
