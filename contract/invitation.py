@@ -12,6 +12,7 @@ from typing import Final
 from contract.errors import InvitationError
 
 _PREFIX: Final = "barnraise1-"
+_LETTERS: Final = re.compile(r"[A-Za-z0-9_-]*")
 _CHECKSUM_BYTES: Final = 6
 _LONGEST: Final = 20_000
 _MOST_TEXT: Final = 64_000
@@ -31,13 +32,17 @@ def decode_token(token: str) -> str:
     if len(token) > _LONGEST:
         raise InvitationError("this is too long for a join token")
     body = token.removeprefix(_PREFIX)
+    if not _LETTERS.fullmatch(body):
+        raise InvitationError("the join token has characters that do not belong; copy it once more")
+    incomplete = InvitationError("the join token is not complete; copy it once more, to its very end")
     try:
-        raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
+        raw = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
     except binascii.Error:
-        raise InvitationError("the join token has characters that do not belong; copy it once more") from None
+        # One letter alone in the last group of four: no bytes end so.
+        raise incomplete from None
     checksum, packed = raw[:_CHECKSUM_BYTES], raw[_CHECKSUM_BYTES:]
     if hashlib.sha256(packed).digest()[:_CHECKSUM_BYTES] != checksum:
-        raise InvitationError("the join token is not complete; copy it once more, to its very end")
+        raise incomplete
     unpacker = zlib.decompressobj()
     try:
         text = unpacker.decompress(packed, _MOST_TEXT)
