@@ -40,7 +40,8 @@ class Forked:
 
 
 def fork(engine: Engine, new: runs.NewRun, origin: Origin, *, fresh_optimizer: bool = False) -> Forked:
-    """The optimizer's memory comes along where the ledger still holds it, which is for the newest versions."""
+    """The optimizer's memory comes along where the ledger still holds it, which is for the newest versions, and where
+    the new run steps with the same optimizer."""
     # One snapshot: a leader may prune the version while it is read.
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as conn, conn.begin():
         parent = runs.read_run(conn, name=origin.run)
@@ -49,7 +50,8 @@ def fork(engine: Engine, new: runs.NewRun, origin: Origin, *, fresh_optimizer: b
         kept = versions.kept_versions(conn, run=parent.run)
         if version not in kept:
             raise NotFound(_not_there(parent, version, kept))
-        state = None if fresh_optimizer else _state(conn, parent, version)
+        is_same_optimizer = parent.training["optimizer"] == new.training["optimizer"]
+        state = _state(conn, parent, version) if is_same_optimizer and not fresh_optimizer else None
         keeps_optimizer = state is not None
         if state is None:
             how = Mathematics.of(WORKLOADS.build(new.workload, new.workload_options), new.training)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contract.compressors import Codec, encoded, open_blob, range_reader
 from contract.errors import BarnraiseError
 from contract.ids import GradientId
-from contract.sources.base import Dataset
-from contract.workloads.base import GradientResult, Hyperparameters, OpenModel, Workload
+from contract.sources.base import Batch, Dataset
+from contract.workloads.base import GradientResult, Hyperparameters, LocalSteps, OpenModel, Workload
 from contract.workloads.units import Unit
 from coordinator.admission import Admitted, Refused, admit
 from coordinator.aggregators import AGGREGATORS, Aggregator
@@ -24,6 +24,7 @@ from coordinator.vectors import Vectors
 class Schooling:
     """What of a run's settings decides its weights."""
 
+    mode: str = "sync"
     seed: int = 0
     batch_size: int = 32
     batches_per_unit: int = 10
@@ -65,6 +66,16 @@ class LocalRun:
             rule=schooling.rule,
             optimizer=schooling.optimizer,
         )
+        self._local_steps = (
+            LocalSteps(
+                batch_size=schooling.batch_size,
+                steps_per_unit=schooling.batches_per_unit,
+                groups=workload.groups(),
+                hyperparameters=schooling.hyperparameters,
+            )
+            if schooling.mode == "local"
+            else None
+        )
         self.state = TrainingState.start(workload.initial(schooling.seed), self._how)
         self.model: OpenModel = workload.open_model(device)
         self.model.load(self.state.weights)
@@ -89,7 +100,7 @@ class LocalRun:
             if on_unit is not None:
                 on_unit(unit)
             samples = unit.samples(self._dataset, run_seed=schooling.seed)
-            result = self.model.gradient(samples, seed=unit.seed, batch_size=schooling.batch_size)
+            result = self._computed(unit, samples)
             verdicts.append(self._judged(number, unit, result))
             # The blob has the numbers now.
             results.append(dataclasses.replace(result, tensors={}))
@@ -108,6 +119,14 @@ class LocalRun:
             },
             num_samples=num_samples,
             refused=tuple(verdict.verdict for verdict in verdicts if isinstance(verdict, Refused)),
+        )
+
+    def _computed(self, unit: Unit, samples: Batch) -> GradientResult:
+        batch_size = self._schooling.batch_size
+        if self._local_steps is None:
+            return self.model.gradient(samples, seed=unit.seed, batch_size=batch_size)
+        return self.model.local_steps(
+            samples, seed=unit.seed, batch_size=batch_size, steps=self._local_steps, num_steps=self.state.step
         )
 
     def _judged(self, number: int, unit: Unit, result: GradientResult) -> Admitted | Refused:

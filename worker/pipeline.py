@@ -45,6 +45,8 @@ class Task:
     lease: Lease
     # None where the task before it had the same version, which is loaded.
     weights: bytearray | None
+    # The updates that the version was made by.
+    num_steps: int
     unit: Unit
     # None where they could not be had; whoever computes asks once more, and hears why.
     samples: Batch | None
@@ -81,9 +83,10 @@ class Ahead:
         self._poll_seconds = poll_seconds
         self._notifications = Notifications(here.engine, pooler=pooler)
         self._handed_over: Version | None = None
+        self._num_steps = 0
         self._tasks: queue.Queue[Task | None] = queue.Queue()
-        # In a synchronous round a unit claimed ahead is one that somebody else could be computing.
-        self._wanted = threading.Semaphore(0 if here.joined.mode == "sync" else 1)
+        # In a round a unit claimed ahead is one that somebody else could be computing.
+        self._wanted = threading.Semaphore(1 if here.joined.mode == "async" else 0)
         self._foresight = Foresight()
         self._handed_out_at: float | None = None
         self._hungry = threading.Event()
@@ -152,7 +155,7 @@ class Ahead:
             unit = Unit(
                 epoch=lease.epoch, first_sample=lease.first_sample, num_samples=lease.num_samples, seed=lease.seed
             )
-            task = Task(lease=lease, weights=weights, unit=unit, samples=self._samples(unit))
+            task = Task(lease=lease, weights=weights, num_steps=self._num_steps, unit=unit, samples=self._samples(unit))
             self._foresight.claimed(time.monotonic() - began)
             return task
         return None
@@ -176,6 +179,7 @@ class Ahead:
             record = ledger.fetch_manifest(conn, worker=worker, version=lease.base_version)
             if record is None:
                 return None
+            self._num_steps = record.optimizer_step
             return self._cache.get(
                 record, lambda part: ledger.fetch_part(conn, worker=worker, version=lease.base_version, part=part)
             )
