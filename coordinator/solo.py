@@ -88,4 +88,6 @@ def schooling_of(new: NewRun, workload: Workload, *, endless: bool) -> Schooling
         hyperparameters=workload.hyperparameters.with_settings(training["hyperparameters"]),
         rule=AGGREGATORS.build(training["rule"], training["rule_options"]),
         codec=CODECS.build(training["codec"], training["codec_options"]),
+        feedback_decay=training["feedback_decay"],
+        feedback_max_age=training["feedback_max_age"],
     )
