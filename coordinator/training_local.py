@@ -15,6 +15,8 @@ from contract.workloads.units import Unit
 from coordinator.admission import Admitted, Refused, admit
 from coordinator.aggregators import AGGREGATORS, Aggregator
 from coordinator.cutting import Cutting
+from coordinator.mathematics import Mathematics
+from coordinator.optimizers import OPTIMIZERS, Optimizer
 from coordinator.step import TrainingState, advance
 from coordinator.vectors import Vectors
 
@@ -32,6 +34,7 @@ class Schooling:
     gradient_clip_norm: float | None = None
     hyperparameters: Hyperparameters
     rule: Aggregator = dataclasses.field(default_factory=lambda: AGGREGATORS.build("mean"))
+    optimizer: Optimizer = dataclasses.field(default_factory=lambda: OPTIMIZERS.build("adam"))
     codec: Codec
     feedback_decay: float = 0.95
     feedback_max_age: int = 20
@@ -59,15 +62,20 @@ class LocalRun:
             unit_samples=schooling.batch_size * schooling.batches_per_unit,
         )
         self._num_units = self._cutting.units_per_epoch * (schooling.num_epochs or 0)
-        self._vectors = Vectors.of(workload)
+        self._how = Mathematics(
+            vectors=Vectors.of(workload),
+            hyperparameters=schooling.hyperparameters,
+            rule=schooling.rule,
+            optimizer=schooling.optimizer,
+        )
         # Of the one worker that does it all.
         self._feedback = Feedback(
-            manifest=self._vectors.manifest,
+            manifest=self._how.vectors.manifest,
             buffers=workload.buffers(),
             decay=schooling.feedback_decay,
             max_age=schooling.feedback_max_age,
         )
-        self.state = TrainingState.start(workload.initial(schooling.seed), self._vectors)
+        self.state = TrainingState.start(workload.initial(schooling.seed), self._how)
         self.model: OpenModel = workload.open_model(device)
         self.model.load(self.state.weights)
 
@@ -99,13 +107,7 @@ class LocalRun:
         if not admitted:
             reasons = sorted({verdict.verdict for verdict in verdicts if isinstance(verdict, Refused)})
             raise BarnraiseError(f"update {self.state.step}: every gradient was refused: {'; '.join(reasons)}")
-        advance(
-            self.state,
-            admitted,
-            rule=schooling.rule,
-            vectors=self._vectors,
-            hyperparameters=schooling.hyperparameters,
-        )
+        advance(self.state, admitted, self._how)
         self.model.load(self.state.weights)
         num_samples = sum(result.num_samples for result in results)
         return Update(
@@ -123,8 +125,8 @@ class LocalRun:
         blob = self._feedback.encoded(codec, result.tensors, seed=unit.seed, version=version, sent_as=number)
         verdict = admit(
             gradient=GradientId(number),
-            decoder=open_blob(codec, range_reader(blob), len(blob), self._vectors.manifest),
-            vectors=self._vectors,
+            decoder=open_blob(codec, range_reader(blob), len(blob), self._how.vectors.manifest),
+            vectors=self._how.vectors,
             num_samples=result.num_samples,
             unit_samples=unit.num_samples,
             clip_norm=self._schooling.gradient_clip_norm,
