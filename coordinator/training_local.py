@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 
-from contract.compressors import Codec, encoded, open_blob, range_reader
+from contract.compressors import Codec, open_blob, range_reader
+from contract.compressors.feedback import Feedback
 from contract.errors import BarnraiseError
-from contract.ids import GradientId
+from contract.ids import GradientId, Version
 from contract.sources.base import Batch, Dataset
 from contract.workloads.base import GradientResult, Hyperparameters, LocalSteps, OpenModel, Workload
 from contract.workloads.units import Unit
@@ -36,6 +37,8 @@ class Schooling:
     rule: Aggregator = dataclasses.field(default_factory=lambda: AGGREGATORS.build("mean"))
     optimizer: Optimizer = dataclasses.field(default_factory=lambda: OPTIMIZERS.build("adam"))
     codec: Codec
+    feedback_decay: float = 0.95
+    feedback_max_age: int = 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +78,13 @@ class LocalRun:
             )
             if schooling.mode == "local"
             else None
+        )
+        # Of the one worker that does it all.
+        self._feedback = Feedback(
+            manifest=self._how.vectors.manifest,
+            buffers=workload.buffers(),
+            decay=schooling.feedback_decay,
+            max_age=schooling.feedback_max_age,
         )
         self.state = TrainingState.start(workload.initial(schooling.seed), self._how)
         self.model: OpenModel = workload.open_model(device)
@@ -130,9 +140,9 @@ class LocalRun:
         )
 
     def _judged(self, number: int, unit: Unit, result: GradientResult) -> Admitted | Refused:
-        codec = self._schooling.codec
-        blob = encoded(codec, result.tensors, seed=unit.seed)
-        return admit(
+        codec, version = self._schooling.codec, Version(self.state.step)
+        blob = self._feedback.encoded(codec, result.tensors, seed=unit.seed, version=version, sent_as=number)
+        verdict = admit(
             gradient=GradientId(number),
             decoder=open_blob(codec, range_reader(blob), len(blob), self._how.vectors.manifest),
             vectors=self._how.vectors,
@@ -140,3 +150,8 @@ class LocalRun:
             unit_samples=unit.num_samples,
             clip_norm=self._schooling.gradient_clip_norm,
         )
+        if isinstance(verdict, Admitted):
+            self._feedback.settle(number)
+        else:
+            self._feedback.give_back(number)
+        return verdict
