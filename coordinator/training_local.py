@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from contract.compressors import Codec, encoded, open_blob, range_reader
 from contract.errors import BarnraiseError
@@ -44,6 +44,16 @@ class Update:
     refused: tuple[str, ...]
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Contributed:
+    """A unit as it arrives: the blob, and of the result what is not in it."""
+
+    number: int
+    unit: Unit
+    result: GradientResult
+    blob: bytes
+
+
 class LocalRun:
     """Steps from version to version. `model` always holds the head's weights, for evaluation and samples."""
 
@@ -74,17 +84,29 @@ class LocalRun:
         schooling = self._schooling
         first = self.state.step * schooling.units_per_update
         beyond = first + schooling.units_per_update
-        results: list[GradientResult] = []
-        verdicts: list[Admitted | Refused] = []
-        for number in range(first, beyond if schooling.num_epochs is None else min(beyond, self._num_units)):
-            unit = self._cutting.unit(number)
-            if on_unit is not None:
-                on_unit(unit)
-            samples = unit.samples(self._dataset, run_seed=schooling.seed)
-            result = self.model.gradient(samples, seed=unit.seed, batch_size=schooling.batch_size)
-            verdicts.append(self._judged(number, unit, result))
+        numbers = range(first, beyond if schooling.num_epochs is None else min(beyond, self._num_units))
+        return self.merge([self.contribution(number, on_unit) for number in numbers])
+
+    def contribution(self, number: int, on_unit: Callable[[Unit], None] | None = None) -> Contributed:
+        """What a worker that holds the head's weights makes of the run's n-th unit."""
+        schooling = self._schooling
+        unit = self._cutting.unit(number)
+        if on_unit is not None:
+            on_unit(unit)
+        samples = unit.samples(self._dataset, run_seed=schooling.seed)
+        result = self.model.gradient(samples, seed=unit.seed, batch_size=schooling.batch_size)
+        return Contributed(
+            number=number,
+            unit=unit,
             # The blob has the numbers now.
-            results.append(dataclasses.replace(result, tensors={}))
+            result=dataclasses.replace(result, tensors={}),
+            blob=encoded(schooling.codec, result.tensors, seed=unit.seed),
+        )
+
+    def merge(self, contributed: Sequence[Contributed], freshness: Mapping[int, float] | None = None) -> Update:
+        """The next version of these; `freshness` is by number what staleness leaves of a weight, where not all of it.
+        """
+        verdicts = [self._judged(one, (freshness or {}).get(one.number, 1.0)) for one in contributed]
         admitted = [verdict for verdict in verdicts if isinstance(verdict, Admitted)]
         if not admitted:
             reasons = sorted({verdict.verdict for verdict in verdicts if isinstance(verdict, Refused)})
@@ -92,11 +114,12 @@ class LocalRun:
         advance(
             self.state,
             admitted,
-            rule=schooling.rule,
+            rule=self._schooling.rule,
             vectors=self._vectors,
-            hyperparameters=schooling.hyperparameters,
+            hyperparameters=self._schooling.hyperparameters,
         )
         self.model.load(self.state.weights)
+        results = [one.result for one in contributed]
         num_samples = sum(result.num_samples for result in results)
         return Update(
             step=self.state.step,
@@ -108,14 +131,14 @@ class LocalRun:
             refused=tuple(verdict.verdict for verdict in verdicts if isinstance(verdict, Refused)),
         )
 
-    def _judged(self, number: int, unit: Unit, result: GradientResult) -> Admitted | Refused:
-        codec = self._schooling.codec
-        blob = encoded(codec, result.tensors, seed=unit.seed)
+    def _judged(self, contributed: Contributed, freshness: float) -> Admitted | Refused:
+        blob = contributed.blob
         return admit(
-            gradient=GradientId(number),
-            decoder=open_blob(codec, range_reader(blob), len(blob), self._vectors.manifest),
+            gradient=GradientId(contributed.number),
+            decoder=open_blob(self._schooling.codec, range_reader(blob), len(blob), self._vectors.manifest),
             vectors=self._vectors,
-            num_samples=result.num_samples,
-            unit_samples=unit.num_samples,
+            num_samples=contributed.result.num_samples,
+            unit_samples=contributed.unit.num_samples,
+            decay=freshness,
             clip_norm=self._schooling.gradient_clip_norm,
         )
