@@ -14,6 +14,8 @@ from contract.workloads.units import Unit
 from coordinator.admission import Admitted, Refused, admit
 from coordinator.aggregators import AGGREGATORS, Aggregator
 from coordinator.cutting import Cutting
+from coordinator.mathematics import Mathematics
+from coordinator.optimizers import OPTIMIZERS, Optimizer
 from coordinator.step import TrainingState, advance
 from coordinator.vectors import Vectors
 
@@ -31,6 +33,7 @@ class Schooling:
     gradient_clip_norm: float | None = None
     hyperparameters: Hyperparameters
     rule: Aggregator = dataclasses.field(default_factory=lambda: AGGREGATORS.build("mean"))
+    optimizer: Optimizer = dataclasses.field(default_factory=lambda: OPTIMIZERS.build("adam"))
     codec: Codec
 
 
@@ -66,8 +69,13 @@ class LocalRun:
             unit_samples=schooling.batch_size * schooling.batches_per_unit,
         )
         self._num_units = self._cutting.units_per_epoch * (schooling.num_epochs or 0)
-        self._vectors = Vectors.of(workload)
-        self.state = TrainingState.start(workload.initial(schooling.seed), self._vectors)
+        self._how = Mathematics(
+            vectors=Vectors.of(workload),
+            hyperparameters=schooling.hyperparameters,
+            rule=schooling.rule,
+            optimizer=schooling.optimizer,
+        )
+        self.state = TrainingState.start(workload.initial(schooling.seed), self._how)
         self.model: OpenModel = workload.open_model(device)
         self.model.load(self.state.weights)
 
@@ -111,13 +119,7 @@ class LocalRun:
         if not admitted:
             reasons = sorted({verdict.verdict for verdict in verdicts if isinstance(verdict, Refused)})
             raise BarnraiseError(f"update {self.state.step}: every gradient was refused: {'; '.join(reasons)}")
-        advance(
-            self.state,
-            admitted,
-            rule=self._schooling.rule,
-            vectors=self._vectors,
-            hyperparameters=self._schooling.hyperparameters,
-        )
+        advance(self.state, admitted, self._how)
         self.model.load(self.state.weights)
         results = [one.result for one in contributed]
         num_samples = sum(result.num_samples for result in results)
@@ -135,8 +137,8 @@ class LocalRun:
         blob = contributed.blob
         return admit(
             gradient=GradientId(contributed.number),
-            decoder=open_blob(self._schooling.codec, range_reader(blob), len(blob), self._vectors.manifest),
-            vectors=self._vectors,
+            decoder=open_blob(self._schooling.codec, range_reader(blob), len(blob), self._how.vectors.manifest),
+            vectors=self._how.vectors,
             num_samples=contributed.result.num_samples,
             unit_samples=contributed.unit.num_samples,
             decay=freshness,

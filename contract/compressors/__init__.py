@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from contract.compressors.base import Codec, Decoder, ReadRange, encoded, open_blob, range_reader
+from contract.compressors.base import Codec, Decoder, ReadRange, Stored, encoded, open_blob, range_reader
 from contract.compressors.fp16 import Fp16
 from contract.compressors.none import Whole
 from contract.registry import Registry
 
 CODECS: Final = Registry[Codec]("codec", Whole, Fp16)
 
-__all__ = ["CODECS", "Codec", "Decoder", "ReadRange", "encoded", "open_blob", "range_reader"]
+__all__ = ["CODECS", "Codec", "Decoder", "ReadRange", "Stored", "encoded", "open_blob", "range_reader"]

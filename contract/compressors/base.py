@@ -15,8 +15,10 @@ import abc
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 from contract.errors import BlobError
 from contract.tensors import DTYPES, BlobFault, Buffer, Manifest, TensorSpec, pack
@@ -35,6 +37,10 @@ class Decoder(Protocol):
         """Values `start` to `stop` of the flattened tensor, as float32 that the caller may change."""
         ...
 
+    def read_into(self, name: str, start: int, stop: int, out: Tensor) -> None:
+        """The same into memory of the caller's: `out` is float32, flat, contiguous and of that length."""
+        ...
+
     def add_to(self, name: str, total: Tensor, *, weight: float) -> None:
         """total += weight * tensor, where `total` is flat; a sparse codec does it without becoming dense."""
         ...
@@ -51,7 +57,9 @@ class Codec(Protocol):
         """The tensors of the blob; the same names of `blob_manifest`."""
         ...
 
-    def decoder(self, read: ReadRange, manifest: Manifest) -> Decoder: ...
+    def decoder(self, stored: Stored, manifest: Manifest) -> Decoder:
+        """`stored` holds the tensors of `blob_manifest`, `manifest` those that were sent."""
+        ...
 
     def error_bound(self, tensor: Tensor) -> Tensor:
         """How far each value may be from its original, of a shape that broadcasts to the tensor's."""
@@ -73,7 +81,7 @@ def open_blob(codec: Codec, read: ReadRange, num_bytes: int, manifest: Manifest)
         raise BlobFault.TRAILING.error(surplus=num_bytes - total)
     if bytes(read(0, len(header))) != header:
         raise BlobFault.OTHER_LAYOUT.error()
-    return codec.decoder(read, manifest)
+    return codec.decoder(Stored(read, expected), manifest)
 
 
 def range_reader(blob: Buffer) -> ReadRange:
@@ -81,30 +89,46 @@ def range_reader(blob: Buffer) -> ReadRange:
     return lambda offset, num_bytes: view[offset : offset + num_bytes]
 
 
-class DenseDecoder(abc.ABC):
-    """For codecs that keep every value at a place of its own."""
+class Stored:
+    """The tensors of a blob where they lie. Nothing is read before it is asked for, and copied only where it must."""
 
     def __init__(self, read: ReadRange, manifest: Manifest) -> None:
         self._read = read
         self._specs: dict[str, TensorSpec] = {spec.name: spec for spec in manifest.tensors}
         self._offsets = manifest.offsets()
 
+    def values(self, name: str, start: int, stop: int) -> Tensor:
+        """As the blob has them. They may lie in the blob itself: whoever writes to them changes it."""
+        spec = self._specs[name]
+        dtype = DTYPES[spec.dtype]
+        if start == stop:
+            return torch.empty(0, dtype=dtype)
+        content = self._read(self._offsets[name] + start * spec.itemsize, (stop - start) * spec.itemsize)
+        found = np.frombuffer(content, dtype=np.uint8)
+        if found.nbytes != (stop - start) * spec.itemsize:
+            raise BlobError("cut short while it was read")
+        if found.ctypes.data % spec.itemsize:
+            # A part of another length than usual came before; torch reads only what is aligned.
+            found = found.copy()
+        # Through DLPack, because torch warns of the read-only memory that a database driver hands out.
+        return from_dlpack(found).view(dtype)
+
+
+class ChunkedDecoder(abc.ABC):
+    """All that a decoder must do, for those that can fill any range."""
+
     @abc.abstractmethod
-    def read(self, name: str, start: int, stop: int) -> Tensor: ...
+    def read_into(self, name: str, start: int, stop: int, out: Tensor) -> None: ...
+
+    def read(self, name: str, start: int, stop: int) -> Tensor:
+        found = torch.empty(stop - start, dtype=torch.float32)
+        self.read_into(name, start, stop, found)
+        return found
 
     def add_to(self, name: str, total: Tensor, *, weight: float) -> None:
+        room = torch.empty(min(CHUNK_VALUES, total.numel()), dtype=torch.float32)
         for start in range(0, total.numel(), CHUNK_VALUES):
-            stop = min(start + CHUNK_VALUES, total.numel())
-            total[start:stop].add_(self.read(name, start, stop), alpha=weight)
-
-    def stored(self, name: str, start: int, stop: int) -> Tensor:
-        """As the blob has them."""
-        spec = self._specs[name]
-        if start == stop:
-            return torch.empty(0, dtype=DTYPES[spec.dtype])
-        content = self._read(self._offsets[name] + start * spec.itemsize, (stop - start) * spec.itemsize)
-        view = memoryview(content)
-        if view.nbytes != (stop - start) * spec.itemsize:
-            raise BlobError("cut short while it was read")
-        # torch warns of memory that it must not write to, and a caller may want to write.
-        return torch.frombuffer(bytearray(view), dtype=DTYPES[spec.dtype])
+            chunk = total[start : start + CHUNK_VALUES]
+            found = room[: chunk.numel()]
+            self.read_into(name, start, start + chunk.numel(), found)
+            chunk.add_(found, alpha=weight)

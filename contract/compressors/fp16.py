@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 import torch
 from torch import Tensor
 
-from contract.compressors.base import Decoder, DenseDecoder, ReadRange
+from contract.compressors.base import ChunkedDecoder, Decoder, Stored
 from contract.tensors import Manifest, TensorSpec
 
 # No attribute of a module can have this name, so no parameter has it.
@@ -41,8 +41,8 @@ class Fp16:
             scales.append(scale)
         return {**halves, _SCALES: torch.stack(scales) if scales else torch.empty(0)}
 
-    def decoder(self, read: ReadRange, manifest: Manifest) -> Decoder:
-        return _Decoder(read, self.blob_manifest(manifest))
+    def decoder(self, stored: Stored, manifest: Manifest) -> Decoder:
+        return _Decoder(stored, manifest)
 
     def error_bound(self, tensor: Tensor) -> Tensor:
         # Half a unit in the last of 11 bits; below the smallest normal half, half of 2^-24 over 2^14; and where the
@@ -51,15 +51,14 @@ class Fp16:
         return tensor.abs() * 2.0**-11 + smallest + 2.0**-149
 
 
-class _Decoder(DenseDecoder):
-    def __init__(self, read: ReadRange, manifest: Manifest) -> None:
-        super().__init__(read, manifest)
-        names = [name for name in manifest.names if name != _SCALES]
-        scales = self.stored(_SCALES, 0, len(names)).tolist()
-        self._scales = dict(zip(names, scales, strict=True))
+class _Decoder(ChunkedDecoder):
+    def __init__(self, stored: Stored, manifest: Manifest) -> None:
+        self._stored = stored
+        scales = stored.values(_SCALES, 0, len(manifest.names)).tolist()
+        self._scales = dict(zip(manifest.names, scales, strict=True))
 
-    def read(self, name: str, start: int, stop: int) -> Tensor:
-        return self.stored(name, start, stop).to(torch.float32).mul_(self._scales[name])
+    def read_into(self, name: str, start: int, stop: int, out: Tensor) -> None:
+        out.copy_(self._stored.values(name, start, stop)).mul_(self._scales[name])
 
 
 def _halved(tensor: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from contract.compressors.base import Decoder, DenseDecoder, ReadRange
+from contract.compressors.base import ChunkedDecoder, Decoder, Stored
 from contract.tensors import Manifest
 
 
@@ -24,13 +24,16 @@ class Whole:
     def encode(self, tensors: Mapping[str, Tensor], *, seed: int) -> dict[str, Tensor]:
         return dict(tensors)
 
-    def decoder(self, read: ReadRange, manifest: Manifest) -> Decoder:
-        return _Decoder(read, manifest)
+    def decoder(self, stored: Stored, manifest: Manifest) -> Decoder:
+        return _Decoder(stored)
 
     def error_bound(self, tensor: Tensor) -> Tensor:
         return torch.zeros(())
 
 
-class _Decoder(DenseDecoder):
-    def read(self, name: str, start: int, stop: int) -> Tensor:
-        return self.stored(name, start, stop)
+class _Decoder(ChunkedDecoder):
+    def __init__(self, stored: Stored) -> None:
+        self._stored = stored
+
+    def read_into(self, name: str, start: int, stop: int, out: Tensor) -> None:
+        out.copy_(self._stored.values(name, start, stop))

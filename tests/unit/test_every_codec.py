@@ -130,6 +130,23 @@ def test_what_is_read_may_be_changed(codec: Codec) -> None:
     assert torch.equal(decoder.read("bias", 0, 7), expected)
 
 
+def test_reading_into_memory_reads_the_same(codec: Codec) -> None:
+    decoder = sent(codec, TENSORS)
+    for name, start, stop in [("matrix", 17, 1000), ("bias", 0, 7), ("kernel", 1, 216), ("empty", 0, 0)]:
+        room = torch.full((stop - start,), math.nan)
+        decoder.read_into(name, start, stop, room)
+        assert torch.equal(room, decoder.read(name, start, stop))
+
+
+def test_a_blob_is_read_wherever_it_lies(codec: Codec) -> None:
+    """In memory that may not be written to, and at an address that suits no number."""
+    blob = encoded(codec, TENSORS, seed=5)
+    askew = memoryview(bytes(1) + blob)[1:]
+    decoder = open_blob(codec, range_reader(askew), len(blob), Manifest.of(TENSORS))
+    for name, tensor in TENSORS.items():
+        assert torch.equal(decoder.read(name, 0, tensor.numel()), sent(codec, TENSORS).read(name, 0, tensor.numel()))
+
+
 def test_what_is_read_is_float32(codec: Codec) -> None:
     assert sent(codec, TENSORS).read("bias", 0, 7).dtype == torch.float32
 
