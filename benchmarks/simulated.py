@@ -36,8 +36,10 @@ class Traffic:
 def in_rounds(run: LocalRun, *, num_units: int, num_workers: int) -> Traffic:
     """Each worker one unit an update, all of them fresh."""
     traffic = Traffic()
+    feedbacks = [run.blank_feedback() for _ in range(num_workers)]
     for first in range(0, num_units, num_workers):
-        contributed = [run.contribution(number) for number in range(first, min(first + num_workers, num_units))]
+        numbers = range(first, min(first + num_workers, num_units))
+        contributed = [run.contribution(number, feedback) for number, feedback in zip(numbers, feedbacks, strict=False)]
         for one in contributed:
             traffic.count(one)
         run.merge(contributed)
@@ -66,6 +68,7 @@ class AsTheyCome:
         self._per_update = per_update
         self._policy = policy
         self._speeds = {WorkerId(number): speed for number, speed in enumerate(speeds)}
+        self._feedbacks = {worker: run.blank_feedback() for worker in self._speeds}
         self._paces = Paces()
         self._random = random.Random(seed)  # noqa: S311
         self._pool = Pool(num_units=1 << 62)
@@ -92,7 +95,8 @@ class AsTheyCome:
 
     def _claim(self, worker: WorkerId) -> _Claimed:
         [number] = self._pool.take(1)
-        return _Claimed(worker=worker, contributed=self._run.contribution(number), base=Version(self._run.state.step))
+        contributed = self._run.contribution(number, self._feedbacks[worker])
+        return _Claimed(worker=worker, contributed=contributed, base=Version(self._run.state.step))
 
     def _merge(self, waiting: dict[GradientId, _Claimed]) -> None:
         head, speeds = Version(self._run.state.step), self._paces.speeds()
@@ -102,7 +106,9 @@ class AsTheyCome:
         }
         for gradient, found in judged.items():
             if found.verdict is not None:
-                self._pool.put_back([waiting.pop(gradient).contributed.number])
+                contributed = waiting.pop(gradient).contributed
+                contributed.feedback.give_back(contributed.number)
+                self._pool.put_back([contributed.number])
                 self._traffic.num_refused += 1
         if len(waiting) < self._per_update:
             return

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from contract.compressors import Codec, encoded, open_blob, range_reader
+from contract.compressors import Codec, open_blob, range_reader
+from contract.compressors.feedback import Feedback
 from contract.errors import BarnraiseError
-from contract.ids import GradientId
+from contract.ids import GradientId, Version
 from contract.sources.base import Dataset
 from contract.workloads.base import GradientResult, Hyperparameters, OpenModel, Workload
 from contract.workloads.units import Unit
@@ -35,6 +36,8 @@ class Schooling:
     rule: Aggregator = dataclasses.field(default_factory=lambda: AGGREGATORS.build("mean"))
     optimizer: Optimizer = dataclasses.field(default_factory=lambda: OPTIMIZERS.build("adam"))
     codec: Codec
+    feedback_decay: float = 0.95
+    feedback_max_age: int = 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,8 @@ class Contributed:
     unit: Unit
     result: GradientResult
     blob: bytes
+    # Of the worker that sent it, who will hear what became of it.
+    feedback: Feedback
 
 
 class LocalRun:
@@ -75,6 +80,9 @@ class LocalRun:
             rule=schooling.rule,
             optimizer=schooling.optimizer,
         )
+        self._buffers = workload.buffers()
+        # Of the one worker that does it all.
+        self._feedback = self.blank_feedback()
         self.state = TrainingState.start(workload.initial(schooling.seed), self._how)
         self.model: OpenModel = workload.open_model(device)
         self.model.load(self.state.weights)
@@ -93,9 +101,20 @@ class LocalRun:
         first = self.state.step * schooling.units_per_update
         beyond = first + schooling.units_per_update
         numbers = range(first, beyond if schooling.num_epochs is None else min(beyond, self._num_units))
-        return self.merge([self.contribution(number, on_unit) for number in numbers])
+        return self.merge([self.contribution(number, self._feedback, on_unit) for number in numbers])
 
-    def contribution(self, number: int, on_unit: Callable[[Unit], None] | None = None) -> Contributed:
+    def blank_feedback(self) -> Feedback:
+        """Of a worker that has sent nothing yet."""
+        return Feedback(
+            manifest=self._how.vectors.manifest,
+            buffers=self._buffers,
+            decay=self._schooling.feedback_decay,
+            max_age=self._schooling.feedback_max_age,
+        )
+
+    def contribution(
+        self, number: int, feedback: Feedback, on_unit: Callable[[Unit], None] | None = None
+    ) -> Contributed:
         """What a worker that holds the head's weights makes of the run's n-th unit."""
         schooling = self._schooling
         unit = self._cutting.unit(number)
@@ -108,7 +127,14 @@ class LocalRun:
             unit=unit,
             # The blob has the numbers now.
             result=dataclasses.replace(result, tensors={}),
-            blob=encoded(schooling.codec, result.tensors, seed=unit.seed),
+            blob=feedback.encoded(
+                schooling.codec,
+                result.tensors,
+                seed=unit.seed,
+                version=Version(self.state.step),
+                sent_as=number,
+            ),
+            feedback=feedback,
         )
 
     def merge(self, contributed: Sequence[Contributed], freshness: Mapping[int, float] | None = None) -> Update:
@@ -134,7 +160,7 @@ class LocalRun:
 
     def _judged(self, contributed: Contributed, freshness: float) -> Admitted | Refused:
         blob = contributed.blob
-        return admit(
+        verdict = admit(
             gradient=GradientId(contributed.number),
             decoder=open_blob(self._schooling.codec, range_reader(blob), len(blob), self._how.vectors.manifest),
             vectors=self._how.vectors,
@@ -143,3 +169,8 @@ class LocalRun:
             decay=freshness,
             clip_norm=self._schooling.gradient_clip_norm,
         )
+        if isinstance(verdict, Admitted):
+            contributed.feedback.settle(contributed.number)
+        else:
+            contributed.feedback.give_back(contributed.number)
+        return verdict
