@@ -138,7 +138,7 @@ class LocalRun:
         )
 
     def merge(self, contributed: Sequence[Contributed], freshness: Mapping[int, float] | None = None) -> Update:
-        """The next version of these; `freshness` is by number what staleness leaves of a weight, where not all of it."""
+        """The next version of these; `freshness` is by number what staleness leaves of a weight, if not all of it."""
         verdicts = [self._judged(one, (freshness or {}).get(one.number, 1.0)) for one in contributed]
         admitted = [verdict for verdict in verdicts if isinstance(verdict, Admitted)]
         if not admitted:
