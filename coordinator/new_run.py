@@ -116,6 +116,8 @@ def _training(config: Config, workload: Workload) -> dict[str, object]:
         "local_seconds": _local_seconds(config),
         "codec": config.compression.codec,
         "codec_options": dict(config.compression.options),
+        "downlink": config.compression.downlink,
+        "downlink_options": dict(config.compression.downlink_options),
         "feedback_decay": config.compression.feedback_decay,
         "feedback_max_age": config.compression.feedback_max_age,
         "hyperparameters": _changed(training, _HYPERPARAMETERS),
