@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import pytest
 
+from contract.deltas import DeltaForm
+from contract.workloads import WORKLOADS
 from tests.acceptance.one_process import of_local_training
-from tests.acceptance.stage import Stage
+from tests.acceptance.stage import NUM_UPDATES, TINY, Actor, Stage, open_stage
+from tests.servers.databases import Database
+
+DOWNLINK = "fp16"
 
 # Of the transaction that publishes a version, in its order: table, event, condition.
 PUBLISHING = {
@@ -26,23 +34,62 @@ def test_a_coordinator_killed_at_any_statement_of_a_merge_changes_no_bit(stage: 
     coordinator, *_ = stage.assemble()
     rest = 2 + len(PUBLISHING)
     with stage.gate("model_parts", "INSERT", f"NEW.version >= {rest} AND NEW.kind = 'optimizer'") as remembering:
-        for version, (table, event, condition) in enumerate(PUBLISHING.values(), start=2):
-            with stage.gate(table, event, condition.format(version=version)) as gate:
-                gate.wait_for()
-                coordinator.kill()
-                gate.open()
-                assert stage.head() == version - 1
-            stage.end_leadership()
-            coordinator = stage.coordinator()
-            stage.wait_for_version(version)
+        coordinator = kill_at_each(stage, coordinator, PUBLISHING.values())
         # The optimizer's state is written now and then, beside the versions.
         remembering.wait_for()
         coordinator.kill()
     stage.end_leadership()
     stage.coordinator()
     stage.finish()
-    last = "SELECT sha256 FROM ledger.model_versions ORDER BY number DESC LIMIT 1"
-    assert bytes(stage.value(last)) == of_local_training()
+    assert last_checksum(stage) == of_local_training()
+
+
+def test_where_versions_travel_as_deltas_a_killed_coordinator_changes_no_bit(
+    tmp_path: Path, database: Database
+) -> None:
+    weights = "its weights"
+    publishing = [
+        (table, event, condition.replace("'weights'", "'delta'") if what == weights else condition)
+        for what, (table, event, condition) in PUBLISHING.items()
+    ]
+    rest = 2 + len(publishing)
+    compression = {"downlink": DOWNLINK, "keyframe_interval": 3}
+    with open_stage(tmp_path, database, {**TINY, "compression": compression}) as stage:
+        coordinator, *_ = stage.assemble()
+        with stage.gate("model_parts", "INSERT", f"NEW.version >= {rest} AND NEW.kind = 'weights'") as keyframe:
+            coordinator = kill_at_each(stage, coordinator, publishing)
+            # Whole weights are written now and then, beside the versions.
+            keyframe.wait_for()
+            coordinator.kill()
+        with stage.gate("model_parts", "INSERT", f"NEW.version >= {rest} AND NEW.kind = 'optimizer'") as remembering:
+            stage.end_leadership()
+            coordinator = stage.coordinator()
+            remembering.wait_for()
+            coordinator.kill()
+        stage.end_leadership()
+        stage.coordinator()
+        stage.finish()
+        workload = WORKLOADS.build("mlp", TINY["model"]["options"])
+        assert last_checksum(stage) == of_local_training(deltas=DeltaForm.of(workload, DOWNLINK, {}))
+        assert stage.value("SELECT count(*) FROM ledger.model_versions WHERE is_keyframe") < NUM_UPDATES / 2
+
+
+def kill_at_each(stage: Stage, coordinator: Actor, publishing: Iterable[tuple[str, str, str]]) -> Actor:
+    """At the first statement while version 2 is published, at the second while version 3 is, and so on."""
+    for version, (table, event, condition) in enumerate(publishing, start=2):
+        with stage.gate(table, event, condition.format(version=version)) as gate:
+            gate.wait_for()
+            coordinator.kill()
+            gate.open()
+            assert stage.head() == version - 1
+        stage.end_leadership()
+        coordinator = stage.coordinator()
+        stage.wait_for_version(version)
+    return coordinator
+
+
+def last_checksum(stage: Stage) -> bytes:
+    return bytes(stage.value("SELECT sha256 FROM ledger.model_versions ORDER BY number DESC LIMIT 1"))
 
 
 def test_a_coordinator_killed_while_it_commits_has_published(stage: Stage) -> None:
