@@ -12,9 +12,9 @@ from contract.tensors import unpack
 from contract.workloads import WORKLOADS
 from coordinator.ledger import runs, versions
 from coordinator.living_run import create_run
-from coordinator.replay import Mathematics, recover
+from coordinator.mathematics import Mathematics
+from coordinator.replay import recover
 from coordinator.step import TrainingState
-from coordinator.vectors import Vectors
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +52,18 @@ def fork(engine: Engine, new: runs.NewRun, origin: Origin, *, fresh_optimizer: b
         state = None if fresh_optimizer else _state(conn, parent, version)
         keeps_optimizer = state is not None
         if state is None:
-            vectors = Vectors.of(WORKLOADS.build(new.workload, new.workload_options))
+            how = Mathematics.of(WORKLOADS.build(new.workload, new.workload_options), new.training)
             weights = bytearray().join(versions.read_parts(conn, run=parent.run, version=version, kind="weights"))
-            state = TrainingState.start(unpack(weights, vectors.manifest, max_bytes=len(weights)), vectors)
+            state = TrainingState.start(unpack(weights, how.vectors.manifest, max_bytes=len(weights)), how)
     with engine.begin() as conn:
         run = create_run(conn, dataclasses.replace(new, parent_run=parent.run, parent_version=version), state)
     return Forked(run=run, version=version, keeps_optimizer=keeps_optimizer)
 
 
 def _state(conn: Connection, parent: runs.RunRecord, version: Version) -> TrainingState | None:
+    how = Mathematics.of(WORKLOADS.build(parent.workload, parent.workload_options), parent.training)
     try:
-        return recover(conn, run=parent.run, version=version, how=Mathematics.of(parent)).state
+        return recover(conn, parent, version=version, how=how).state
     except (NotFound, BlobError):
         # Of an old version the moments were pruned, or the gradients that they could be computed from.
         return None

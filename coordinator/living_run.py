@@ -11,17 +11,16 @@ from sqlalchemy import Connection
 from contract.ids import RunId, UnitId, Version
 from contract.tensors import split
 from contract.workloads import WORKLOADS
-from contract.workloads.base import Hyperparameters, Workload
-from coordinator.aggregators import Aggregator
+from contract.workloads.base import Workload
 from coordinator.cutting import Cutting
 from coordinator.judging import Judge
 from coordinator.ledger import gradients, runs, units, versions
 from coordinator.ledger.versions import Part
+from coordinator.mathematics import Mathematics
 from coordinator.planning import Pool
-from coordinator.replay import Mathematics, recover
+from coordinator.replay import recover
 from coordinator.staleness import SUBMISSIONS_KEPT, Paces, Policy, Submission
 from coordinator.step import TrainingState
-from coordinator.vectors import Vectors
 
 PART_BYTES = 4 << 20
 
@@ -35,9 +34,7 @@ class LivingRun:
     mode: str
     training: Mapping[str, Any]
     workload: Workload
-    vectors: Vectors
-    hyperparameters: Hyperparameters
-    rule: Aggregator
+    how: Mathematics
     cutting: Cutting
     head: Version
     state: TrainingState
@@ -78,8 +75,9 @@ def open_run(conn: Connection, *, name: str) -> LivingRun:
     """Reads everything from the ledger: a restart is nothing else."""
     record = runs.read_run(conn, name=name)
     training = record.training
-    how = Mathematics.of(record)
-    recovered = recover(conn, run=record.run, version=record.head_version, how=how)
+    workload = WORKLOADS.build(record.workload, record.workload_options)
+    how = Mathematics.of(workload, training)
+    recovered = recover(conn, record, version=record.head_version, how=how)
     staleness = Policy.of(training["staleness"])
     cutting = Cutting(
         run_seed=record.seed,
@@ -91,10 +89,8 @@ def open_run(conn: Connection, *, name: str) -> LivingRun:
         name=name,
         mode=record.mode,
         training=training,
-        workload=how.workload,
-        vectors=how.vectors,
-        hyperparameters=how.hyperparameters,
-        rule=how.rule,
+        workload=workload,
+        how=how,
         head=record.head_version,
         state=recovered.state,
         judge=Judge(training=training, vectors=how.vectors),
@@ -124,13 +120,13 @@ def read_paces(conn: Connection, run: RunId) -> Paces:
 def create_run(conn: Connection, new: runs.NewRun, state: TrainingState | None = None) -> RunId:
     """The run and its first version: `state` of another run, or drawn from its seed."""
     workload = WORKLOADS.build(new.workload, new.workload_options)
-    vectors = Vectors.of(workload)
-    state = state or TrainingState.start(workload.initial(new.seed), vectors)
+    how = Mathematics.of(workload, new.training)
+    state = state or TrainingState.start(workload.initial(new.seed), how)
     run = runs.create_run(conn, new)
     first = versions.NewVersion(
         number=Version(0),
         parent=None,
-        manifest=vectors.manifest.to_json(),
+        manifest=how.vectors.manifest.to_json(),
         optimizer_step=state.step,
         parts=[content for _, content in split(state.weights_blob, PART_BYTES)],
     )

@@ -115,6 +115,8 @@ def _training(config: Config, workload: Workload) -> dict[str, object]:
         "gradient_clip_norm": training.gradient_clip_norm,
         "rule": config.aggregation.rule,
         "rule_options": dict(config.aggregation.options),
+        "optimizer": "adam",
+        "optimizer_options": {},
         "codec": config.compression.codec,
         "codec_options": dict(config.compression.options),
         "hyperparameters": _changed(training, _HYPERPARAMETERS),

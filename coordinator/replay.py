@@ -7,46 +7,18 @@ A version is published with its weights alone; what the optimizer remembers is w
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 from sqlalchemy import Connection
 
 from contract.errors import BlobError, NotFound
 from contract.ids import RunId, Version
 from contract.tensors import sha256
-from contract.workloads import WORKLOADS
-from contract.workloads.base import Hyperparameters, Workload
 from coordinator.admission import Admitted, Refused
-from coordinator.aggregators import AGGREGATORS, Aggregator
 from coordinator.judging import Judge
 from coordinator.ledger import gradients, versions
 from coordinator.ledger.runs import RunRecord
+from coordinator.mathematics import Mathematics
 from coordinator.step import TrainingState, advance
-from coordinator.vectors import Vectors
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Mathematics:
-    """All that decides what gradients make of a version."""
-
-    training: Mapping[str, Any]
-    workload: Workload
-    vectors: Vectors
-    hyperparameters: Hyperparameters
-    rule: Aggregator
-
-    @classmethod
-    def of(cls, record: RunRecord) -> Mathematics:
-        workload = WORKLOADS.build(record.workload, record.workload_options)
-        training = record.training
-        return cls(
-            training=training,
-            workload=workload,
-            vectors=Vectors.of(workload),
-            hyperparameters=workload.hyperparameters.with_settings(training["hyperparameters"]),
-            rule=AGGREGATORS.build(training["rule"], training["rule_options"]),
-        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +31,16 @@ class Recovered:
     replayed_bytes: int
 
 
-def recover(conn: Connection, *, run: RunId, version: Version, how: Mathematics) -> Recovered:
+def recover(conn: Connection, record: RunRecord, *, version: Version, how: Mathematics) -> Recovered:
     """NotFound or BlobError where what it takes was pruned."""
+    run = record.run
     remembered = versions.last_remembered(conn, run=run, up_to=version)
     if remembered is None:
         raise NotFound(f"what the optimizer remembered at version {version} was pruned")
-    state = _written_down(conn, run, remembered, how.vectors)
+    state = _written_down(conn, run, remembered, how)
+    judge = Judge(training=record.training, vectors=how.vectors)
     num_bytes = sum(
-        _merge_again(conn, run, Version(number), state, how) for number in range(remembered + 1, version + 1)
+        _merge_again(conn, run, Version(number), state, how, judge) for number in range(remembered + 1, version + 1)
     )
     if (
         remembered < version
@@ -77,22 +51,23 @@ def recover(conn: Connection, *, run: RunId, version: Version, how: Mathematics)
     return Recovered(state=state, remembered=remembered, replayed_bytes=num_bytes)
 
 
-def _written_down(conn: Connection, run: RunId, version: Version, vectors: Vectors) -> TrainingState:
+def _written_down(conn: Connection, run: RunId, version: Version, how: Mathematics) -> TrainingState:
     step = versions.find_version(conn, run=run, version=version).optimizer_step
     weights, optimizer = bytearray(), bytearray()
     for part in versions.read_parts(conn, run=run, version=version, kind="weights"):
         weights += part
     for part in versions.read_parts(conn, run=run, version=version, kind="optimizer"):
         optimizer += part
-    return TrainingState.resume(weights, optimizer, vectors, step=step)
+    return TrainingState.resume(weights, optimizer, how, step=step)
 
 
-def _merge_again(conn: Connection, run: RunId, version: Version, state: TrainingState, how: Mathematics) -> int:
+def _merge_again(
+    conn: Connection, run: RunId, version: Version, state: TrainingState, how: Mathematics, judge: Judge
+) -> int:
     weights = versions.aggregated_weights(conn, run=run, version=version)
     if not weights:
         raise NotFound(f"how version {version} was merged is not recorded")
     merged = gradients.read_gradients(conn, gradients=list(weights))
-    judge = Judge(training=how.training, vectors=how.vectors)
     admitted: list[Admitted] = []
     for gradient in merged:
         verdict = judge.judge(conn, gradient)
@@ -101,7 +76,8 @@ def _merge_again(conn: Connection, run: RunId, version: Version, state: Training
                 f"version {version} cannot be computed again: gradient {gradient.gradient}: {verdict.verdict}"
             )
         admitted.append(dataclasses.replace(verdict, weight=weights[gradient.gradient]))
-    advance(state, admitted, rule=how.rule, vectors=how.vectors, hyperparameters=how.hyperparameters)
+    advance(state, admitted, how)
+    judge.forget()
     return sum(gradient.num_bytes for gradient in merged)
 
 

@@ -14,8 +14,8 @@ from contract.config import Config
 from contract.errors import BarnraiseError, DataError
 from contract.tensors import pack
 from contract.workloads.base import Workload
-from coordinator.aggregators import AGGREGATORS
 from coordinator.ledger.runs import NewRun
+from coordinator.mathematics import Mathematics
 from coordinator.new_run import open_dataset, open_workload, run_of
 from coordinator.reporting import metric_in_words
 from coordinator.training_local import LocalRun, Schooling, Update
@@ -78,6 +78,7 @@ class Solo:
 
 def schooling_of(new: NewRun, workload: Workload, *, endless: bool) -> Schooling:
     training = new.training
+    how = Mathematics.of(workload, training)
     return Schooling(
         seed=new.seed,
         batch_size=training["batch_size"],
@@ -85,7 +86,8 @@ def schooling_of(new: NewRun, workload: Workload, *, endless: bool) -> Schooling
         units_per_update=new.num_gradients_per_update,
         num_epochs=None if endless else training["num_epochs"],
         gradient_clip_norm=training["gradient_clip_norm"],
-        hyperparameters=workload.hyperparameters.with_settings(training["hyperparameters"]),
-        rule=AGGREGATORS.build(training["rule"], training["rule_options"]),
+        hyperparameters=how.hyperparameters,
+        rule=how.rule,
+        optimizer=how.optimizer,
         codec=CODECS.build(training["codec"], training["codec_options"]),
     )

@@ -14,6 +14,8 @@ from contract.workloads.units import Unit
 from coordinator.admission import Admitted, Refused, admit
 from coordinator.aggregators import AGGREGATORS, Aggregator
 from coordinator.cutting import Cutting
+from coordinator.mathematics import Mathematics
+from coordinator.optimizers import OPTIMIZERS, Optimizer
 from coordinator.step import TrainingState, advance
 from coordinator.vectors import Vectors
 
@@ -31,6 +33,7 @@ class Schooling:
     gradient_clip_norm: float | None = None
     hyperparameters: Hyperparameters
     rule: Aggregator = dataclasses.field(default_factory=lambda: AGGREGATORS.build("mean"))
+    optimizer: Optimizer = dataclasses.field(default_factory=lambda: OPTIMIZERS.build("adam"))
     codec: Codec
 
 
@@ -56,8 +59,13 @@ class LocalRun:
             unit_samples=schooling.batch_size * schooling.batches_per_unit,
         )
         self._num_units = self._cutting.units_per_epoch * (schooling.num_epochs or 0)
-        self._vectors = Vectors.of(workload)
-        self.state = TrainingState.start(workload.initial(schooling.seed), self._vectors)
+        self._how = Mathematics(
+            vectors=Vectors.of(workload),
+            hyperparameters=schooling.hyperparameters,
+            rule=schooling.rule,
+            optimizer=schooling.optimizer,
+        )
+        self.state = TrainingState.start(workload.initial(schooling.seed), self._how)
         self.model: OpenModel = workload.open_model(device)
         self.model.load(self.state.weights)
 
@@ -89,13 +97,7 @@ class LocalRun:
         if not admitted:
             reasons = sorted({verdict.verdict for verdict in verdicts if isinstance(verdict, Refused)})
             raise BarnraiseError(f"update {self.state.step}: every gradient was refused: {'; '.join(reasons)}")
-        advance(
-            self.state,
-            admitted,
-            rule=schooling.rule,
-            vectors=self._vectors,
-            hyperparameters=schooling.hyperparameters,
-        )
+        advance(self.state, admitted, self._how)
         self.model.load(self.state.weights)
         num_samples = sum(result.num_samples for result in results)
         return Update(
@@ -113,8 +115,8 @@ class LocalRun:
         blob = encoded(codec, result.tensors, seed=unit.seed)
         return admit(
             gradient=GradientId(number),
-            decoder=open_blob(codec, range_reader(blob), len(blob), self._vectors.manifest),
-            vectors=self._vectors,
+            decoder=open_blob(codec, range_reader(blob), len(blob), self._how.vectors.manifest),
+            vectors=self._how.vectors,
             num_samples=result.num_samples,
             unit_samples=unit.num_samples,
             clip_norm=self._schooling.gradient_clip_norm,

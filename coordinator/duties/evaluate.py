@@ -116,7 +116,7 @@ class Evaluate:
 
     def _found(self, blob: bytearray, dataset: Dataset) -> dict[str, float]:
         model = self.living.workload.open_model()
-        model.load(unpack(blob, self.living.vectors.manifest, max_bytes=len(blob)))
+        model.load(unpack(blob, self.living.how.vectors.manifest, max_bytes=len(blob)))
         # The model has a copy, and measuring may take a while.
         blob.clear()
         return model.evaluate(dataset, max_samples=self.num_samples, watch=self._give_way)

@@ -84,9 +84,7 @@ class Merge:
         if len(admitted) < len(waiting):
             # Their samples are computed again, and the round goes on until it is full.
             return Report(refused=(*selection.refused, *(verdict.verdict for verdict in refused)))
-        shares = advance(
-            living.state, admitted, rule=living.rule, vectors=living.vectors, hyperparameters=living.hyperparameters
-        )
+        shares = advance(living.state, admitted, living.how)
         version = Version(living.head + 1)
         merged = [*zip(waiting, admitted, next(iter(shares.values())), strict=True)]
         overtaken = self._publish(conn, version, merged, began, selection.closed_because)
@@ -115,7 +113,7 @@ class Merge:
         new = versions.NewVersion(
             number=version,
             parent=living.head,
-            manifest=living.vectors.manifest.to_json(),
+            manifest=living.how.vectors.manifest.to_json(),
             optimizer_step=living.state.step,
             parts=living.weights_parts(),
         )

@@ -46,6 +46,8 @@ def run_named(name: str, **changes: object) -> runs.NewRun:
             "staleness": {},
             "rule": "mean",
             "rule_options": {},
+            "optimizer": "adam",
+            "optimizer_options": {},
         },
     )
     return dataclasses.replace(new, **changes)  # type: ignore[arg-type]

@@ -46,7 +46,7 @@ class Person:
 
     def submit(self, lease: Lease, *, value: float = 0.01) -> None:
         """A gradient of the right form, the same value everywhere."""
-        manifest = self.shop.living.vectors.manifest
+        manifest = self.shop.living.how.vectors.manifest
         tensors = {spec.name: torch.full(spec.shape, value) for spec in manifest.tensors}
         blob = encoded(CODECS.build("none"), tensors, seed=0)
         submission = Submission(

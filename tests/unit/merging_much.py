@@ -17,6 +17,8 @@ from contract.tensors import Manifest
 from contract.workloads.small_transformer import SmallTransformer
 from coordinator.admission import Admitted, admit
 from coordinator.aggregators import AGGREGATORS
+from coordinator.mathematics import Mathematics
+from coordinator.optimizers import OPTIMIZERS
 from coordinator.step import TrainingState, advance, optimizer_manifest
 from coordinator.vectors import Vectors
 
@@ -36,11 +38,17 @@ def peak_bytes() -> int:
 def main() -> None:
     torch.set_num_threads(1)
     vectors = Vectors.of(WORKLOAD)
+    how = Mathematics(
+        vectors=vectors,
+        hyperparameters=WORKLOAD.hyperparameters,
+        rule=AGGREGATORS.build("mean"),
+        optimizer=OPTIMIZERS.build("adam"),
+    )
     codec = CODECS.build("fp16")
     # One gradient in many places: where they lie is not the coordinator's memory, a real one lies in the database.
     blob = _blank(codec.blob_manifest(vectors.manifest))
     before = peak_bytes()
-    state = TrainingState.resume(_blank(vectors.manifest), _blank(optimizer_manifest(vectors)), vectors, step=0)
+    state = TrainingState.resume(_blank(vectors.manifest), _blank(optimizer_manifest(how)), how, step=0)
     gradients = []
     for number in range(int(sys.argv[1])):
         verdict = admit(
@@ -52,7 +60,7 @@ def main() -> None:
         )
         assert isinstance(verdict, Admitted)
         gradients.append(verdict)
-    advance(state, gradients, rule=AGGREGATORS.build("mean"), vectors=vectors, hyperparameters=WORKLOAD.hyperparameters)
+    advance(state, gradients, how)
     print((peak_bytes() - before) / vectors.manifest.num_bytes)  # noqa: T201
 
 

@@ -13,10 +13,11 @@ from contract.tensors import Manifest, pack, unpack
 from contract.workloads.base import Group, Hyperparameters, Schedule
 from coordinator.admission import Admitted
 from coordinator.aggregators import AGGREGATORS
+from coordinator.mathematics import Mathematics
+from coordinator.optimizers import OPTIMIZERS
 from coordinator.step import TrainingState, advance, optimizer_manifest
 from coordinator.vectors import BUFFERS, Vectors
 
-MEAN = AGGREGATORS.build("mean")
 HYPERPARAMETERS = Hyperparameters(learning_rate_g=0.01, learning_rate_d=0.03, beta1=0.8, beta2=0.95)
 SHAPES = {"a.weight": (300, 200), "a.bias": (5,), "b.weight": (7, 3), "norm.running_mean": (4,)}
 
@@ -44,6 +45,15 @@ B = Group(name="b", parameters=("b.weight",), learning_rate="learning_rate_d")
 PLAIN = vectors_of(A, B)
 
 
+def how(vectors: Vectors = PLAIN) -> Mathematics:
+    return Mathematics(
+        vectors=vectors,
+        hyperparameters=HYPERPARAMETERS,
+        rule=AGGREGATORS.build("mean"),
+        optimizer=OPTIMIZERS.build("adam"),
+    )
+
+
 def decoder_of(tensors: Mapping[str, Tensor]) -> Decoder:
     codec = CODECS.build("none")
     blob = encoded(codec, tensors, seed=0)
@@ -57,7 +67,7 @@ def gradient(number: int, tensors: Mapping[str, Tensor], *, weight: float = 1.0,
 
 
 def moved(state: TrainingState, gradients: list[Admitted], vectors: Vectors = PLAIN) -> dict[str, list[float]]:
-    return advance(state, gradients, rule=MEAN, vectors=vectors, hyperparameters=HYPERPARAMETERS)
+    return advance(state, gradients, how(vectors))
 
 
 def torchs_own(vectors: Vectors, steps: int) -> dict[str, Tensor]:
@@ -94,7 +104,7 @@ def torchs_own(vectors: Vectors, steps: int) -> dict[str, Tensor]:
 )
 def test_a_step_is_that_of_torch_to_the_last_bit(change: dict[str, object]) -> None:
     vectors = vectors_of(dataclasses.replace(A, **change), B)  # type: ignore[arg-type]
-    state = TrainingState.start(random(0), vectors)
+    state = TrainingState.start(random(0), how(vectors))
     for step in range(8):
         moved(state, [gradient(step, random(step + 1))], vectors)
     for name, weight in torchs_own(vectors, 8).items():
@@ -103,7 +113,7 @@ def test_a_step_is_that_of_torch_to_the_last_bit(change: dict[str, object]) -> N
 
 
 def test_adam_without_decay_is_torchs_adam() -> None:
-    state = TrainingState.start(random(0), PLAIN)
+    state = TrainingState.start(random(0), how())
     weight = random(0)["b.weight"].requires_grad_()
     optimizer = torch.optim.Adam([weight], lr=0.03, betas=(0.8, 0.95), foreach=False)
     for step in range(5):
@@ -114,23 +124,23 @@ def test_adam_without_decay_is_torchs_adam() -> None:
 
 
 def test_gradients_count_by_their_weights() -> None:
-    mixed = TrainingState.start(random(0), PLAIN)
+    mixed = TrainingState.start(random(0), how())
     moved(mixed, [gradient(1, random(1), weight=3.0), gradient(2, random(2), weight=1.0)])
-    single = TrainingState.start(random(0), PLAIN)
+    single = TrainingState.start(random(0), how())
     moved(single, [gradient(1, {name: 0.75 * value + 0.25 * random(2)[name] for name, value in random(1).items()})])
     for name, weight in mixed.weights.items():
         torch.testing.assert_close(weight, single.weights[name], rtol=1e-4, atol=1e-5)
 
 
 def test_shares_are_in_the_order_of_the_ids() -> None:
-    state = TrainingState.start(random(0), PLAIN)
+    state = TrainingState.start(random(0), how())
     shares = moved(state, [gradient(9, random(1), weight=3.0), gradient(4, random(2), weight=1.0)])
     assert shares == {"a": [0.25, 0.75], "b": [0.25, 0.75], "buffers": [0.25, 0.75]}
 
 
 def test_the_order_of_arrival_does_not_matter() -> None:
     gradients = [gradient(number, random(number), weight=number) for number in (1, 2, 3)]
-    states = [TrainingState.start(random(0), PLAIN) for _ in range(2)]
+    states = [TrainingState.start(random(0), how()) for _ in range(2)]
     moved(states[0], gradients)
     moved(states[1], gradients[::-1])
     assert states[0].weights_blob == states[1].weights_blob
@@ -138,16 +148,16 @@ def test_the_order_of_arrival_does_not_matter() -> None:
 
 
 def test_buffers_take_the_mean_of_the_values() -> None:
-    state = TrainingState.start(random(0), PLAIN)
+    state = TrainingState.start(random(0), how())
     moved(state, [gradient(1, random(1)), gradient(2, random(2))])
     expected = (random(1)["norm.running_mean"] + random(2)["norm.running_mean"]) / 2
     torch.testing.assert_close(state.weights["norm.running_mean"], expected)
 
 
 def test_a_clipped_group_counts_for_less_and_the_others_do_not() -> None:
-    clipped = TrainingState.start(random(0), PLAIN)
+    clipped = TrainingState.start(random(0), how())
     moved(clipped, [gradient(1, random(1), a=0.5), gradient(2, random(2))])
-    expected = TrainingState.start(random(0), PLAIN)
+    expected = TrainingState.start(random(0), how())
     halved = {name: value * 0.5 if name.startswith("a.") else value for name, value in random(1).items()}
     moved(expected, [gradient(1, halved), gradient(2, random(2))])
     for name, weight in clipped.weights.items():
@@ -155,16 +165,16 @@ def test_a_clipped_group_counts_for_less_and_the_others_do_not() -> None:
 
 
 def test_the_published_bytes_are_the_weights() -> None:
-    state = TrainingState.start(random(0), PLAIN)
+    state = TrainingState.start(random(0), how())
     moved(state, [gradient(1, random(1))])
     assert bytes(state.weights_blob) == pack(state.weights)
     assert bytes(state.optimizer_blob) == pack(state.moments)
 
 
 def test_a_run_goes_on_from_its_blobs_as_if_never_interrupted() -> None:
-    whole = TrainingState.start(random(0), PLAIN)
+    whole = TrainingState.start(random(0), how())
     moved(whole, [gradient(1, random(1))])
-    resumed = TrainingState.resume(bytes(whole.weights_blob), bytes(whole.optimizer_blob), PLAIN, step=whole.step)
+    resumed = TrainingState.resume(bytes(whole.weights_blob), bytes(whole.optimizer_blob), how(), step=whole.step)
     for state in (whole, resumed):
         moved(state, [gradient(2, random(2))])
     assert resumed.weights_blob == whole.weights_blob
@@ -173,15 +183,15 @@ def test_a_run_goes_on_from_its_blobs_as_if_never_interrupted() -> None:
 
 
 def test_a_bytearray_is_taken_over_not_copied() -> None:
-    start = TrainingState.start(random(0), PLAIN)
-    resumed = TrainingState.resume(start.weights_blob, start.optimizer_blob, PLAIN, step=0)
+    start = TrainingState.start(random(0), how())
+    resumed = TrainingState.resume(start.weights_blob, start.optimizer_blob, how(), step=0)
     moved(resumed, [gradient(1, random(1))])
     assert torch.equal(start.weights["b.weight"], resumed.weights["b.weight"])
 
 
 def test_the_optimizer_starts_from_zero() -> None:
-    state = TrainingState.start(random(0), PLAIN)
-    manifest = optimizer_manifest(PLAIN)
+    state = TrainingState.start(random(0), how())
+    manifest = optimizer_manifest(how())
     moments = unpack(state.optimizer_blob, manifest, max_bytes=manifest.blob_bytes)
     assert len(moments) == 6
     assert not any(moment.any() for moment in moments.values())
@@ -189,7 +199,7 @@ def test_the_optimizer_starts_from_zero() -> None:
 
 def test_no_gradient_is_no_step() -> None:
     with pytest.raises(ValueError, match="mean needs n >= 1"):
-        moved(TrainingState.start(random(0), PLAIN), [])
+        moved(TrainingState.start(random(0), how()), [])
 
 
 def test_the_schedule_warms_up_and_cools_down() -> None:

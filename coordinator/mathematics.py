@@ -1,0 +1,30 @@
+"""All that decides what gradients make of a version, in one value: for whoever merges, and whoever merges again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from contract.workloads.base import Hyperparameters, Workload
+from coordinator.aggregators import AGGREGATORS, Aggregator
+from coordinator.optimizers import OPTIMIZERS, Optimizer
+from coordinator.vectors import Vectors
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Mathematics:
+    vectors: Vectors
+    hyperparameters: Hyperparameters
+    rule: Aggregator
+    optimizer: Optimizer
+
+    @classmethod
+    def of(cls, workload: Workload, training: Mapping[str, Any]) -> Mathematics:
+        """As the ledger, or whoever makes a run, has written it down."""
+        return cls(
+            vectors=Vectors.of(workload),
+            hyperparameters=workload.hyperparameters.with_settings(training["hyperparameters"]),
+            rule=AGGREGATORS.build(training["rule"], training["rule_options"]),
+            optimizer=OPTIMIZERS.build(training["optimizer"], training["optimizer_options"]),
+        )

@@ -1,0 +1,11 @@
+"""Optimizers, one per file."""
+
+from typing import Final
+
+from contract.registry import Registry
+from coordinator.optimizers.adam import Adam
+from coordinator.optimizers.base import Optimizer, Parameter, Recollection
+
+OPTIMIZERS: Final = Registry[Optimizer]("optimizer", Adam)
+
+__all__ = ["OPTIMIZERS", "Optimizer", "Parameter", "Recollection"]
