@@ -52,7 +52,7 @@ def fork(engine: Engine, new: runs.NewRun, origin: Origin, *, fresh_optimizer: b
         state = None if fresh_optimizer else _state(conn, parent, version)
         keeps_optimizer = state is not None
         if state is None:
-            how = Mathematics.of(WORKLOADS.build(new.workload, new.workload_options), new.training)
+            how = Mathematics.of(WORKLOADS.build(new.workload, new.workload_options), new.training, seed=new.seed)
             weights = bytearray().join(versions.read_parts(conn, run=parent.run, version=version, kind="weights"))
             state = TrainingState.start(unpack(weights, how.vectors.manifest, max_bytes=len(weights)), how)
     with engine.begin() as conn:
@@ -61,7 +61,7 @@ def fork(engine: Engine, new: runs.NewRun, origin: Origin, *, fresh_optimizer: b
 
 
 def _state(conn: Connection, parent: runs.RunRecord, version: Version) -> TrainingState | None:
-    how = Mathematics.of(WORKLOADS.build(parent.workload, parent.workload_options), parent.training)
+    how = Mathematics.of(WORKLOADS.build(parent.workload, parent.workload_options), parent.training, seed=parent.seed)
     try:
         return recover(conn, parent, version=version, how=how).state
     except (NotFound, BlobError):

@@ -62,7 +62,8 @@ def read_rows(contributions: Sequence[Contribution], stretch: Sequence[Piece], r
     for row, contribution in enumerate(contributions):
         for piece in stretch:
             contribution.read_into(piece.name, piece.start, piece.stop, rows[row, piece.place])
-    return stretch[-1].place.stop
+    last = stretch[-1]
+    return last.at + last.stop - last.start
 
 
 def _power_of_two(number: int) -> int:

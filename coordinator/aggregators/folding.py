@@ -22,30 +22,27 @@ class Fold(Protocol):
         """The places of the order that it looks at."""
         ...
 
-    def fold(self, rows: Sequence[Tensor], out: Tensor) -> tuple[Tensor, Tensor]:
-        """Fills `out` from the sorted rows; answers with the smallest and the largest value that went into it. The rows
-        may be overwritten."""
+    def chosen(self, rows: Sequence[Tensor]) -> Sequence[Tensor]:
+        """From the sorted rows: those whose mean is the result."""
         ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Middle:
-    """The mean of what is left without the `dropped` smallest and largest."""
+    """What is left without the `dropped` smallest and largest."""
 
     dropped: int
 
     def wanted(self, num_rows: int) -> range:
         return range(self.dropped, num_rows - self.dropped)
 
-    def fold(self, rows: Sequence[Tensor], out: Tensor) -> tuple[Tensor, Tensor]:
-        kept = rows[self.dropped : len(rows) - self.dropped]
-        _mean(kept, out)
-        return kept[0], kept[-1]
+    def chosen(self, rows: Sequence[Tensor]) -> Sequence[Tensor]:
+        return rows[self.dropped : len(rows) - self.dropped]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Nearest:
-    """The mean of the `kept` values nearest the median; of two that are equally near the smaller one counts first.
+    """The `kept` values nearest the median; of two that are equally near the smaller one counts first.
 
     They are neighbours in the order. Of the places i, i + kept, i + 2 kept ... exactly one is among them: the one
     nearest the median. So no sum ever holds a value that is not used, however large.
@@ -56,31 +53,24 @@ class Nearest:
     def wanted(self, num_rows: int) -> range:
         return range(num_rows)
 
-    def fold(self, rows: Sequence[Tensor], out: Tensor) -> tuple[Tensor, Tensor]:
-        median = torch.empty_like(out)
-        _mean(rows[(len(rows) - 1) // 2 : len(rows) // 2 + 1], median)
-        chosen = []
-        for first in range(self.kept):
-            nearest = rows[first]
-            for candidate in rows[first + self.kept :: self.kept]:
-                is_nearer = candidate - median < median - nearest
-                nearest = torch.where(is_nearer, candidate, nearest)
-            chosen.append(nearest)
-        _mean(chosen, out)
-        # Only the classes at both ends can hold the ends of the window.
-        low, high = chosen[0].clone(), chosen[-1].clone()
-        for values in chosen:
-            torch.minimum(low, values, out=low)
-            torch.maximum(high, values, out=high)
-        return low, high
+    def chosen(self, rows: Sequence[Tensor]) -> Sequence[Tensor]:
+        median = mean_row(rows[(len(rows) - 1) // 2 : len(rows) // 2 + 1], torch.empty_like(rows[0]))
+        found = []
+        for place in range(self.kept):
+            nearest = rows[place]
+            for candidate in rows[place + self.kept :: self.kept]:
+                nearest = torch.where(candidate - median < median - nearest, candidate, nearest)
+            found.append(nearest)
+        return found
 
 
-def _mean(rows: Sequence[Tensor], out: Tensor) -> None:
+def mean_row(rows: Sequence[Tensor], out: Tensor) -> Tensor:
     # Each is divided before it is added: the largest float32 has a mean, but no double.
     share = 1.0 / len(rows)
     torch.mul(rows[0], share, out=out)
     for row in rows[1:]:
         out.add_(row, alpha=share)
+    return out
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -127,14 +117,14 @@ class Folded:
         counted = values[:, :_COUNTED_VALUES].clone()
         rows = list(values)
         sort_rows(rows, spare, self.fold.wanted(len(rows)))
-        low, high = self.fold.fold(rows, out)
-        self._count(counted, low[:_COUNTED_VALUES], high[:_COUNTED_VALUES])
-        # Of a zero and its negative a vector unit picks another minimum than a scalar one: there is one zero only.
-        out.add_(0.0)
+        chosen = self.fold.chosen(rows)
+        self._count(counted, torch.stack([row[:_COUNTED_VALUES] for row in chosen]))
+        # Of a zero and its negative a vector unit picks another minimum than a scalar one: here is one zero only.
+        mean_row(chosen, out).add_(0.0)
 
-    def _count(self, values: Tensor, low: Tensor, high: Tensor) -> None:
+    def _count(self, values: Tensor, chosen: Tensor) -> None:
         """Who shares a value shares its use, so that a coordinate counts once."""
-        is_used = ((values >= low) & (values <= high)).to(torch.float64)
+        is_used = ((values >= chosen.amin(0)) & (values <= chosen.amax(0))).to(torch.float64)
         used = is_used.div_(is_used.sum(0)).sum(1)
         self._used = used if self._used is None else self._used + used
         self._num_counted += values.shape[1]

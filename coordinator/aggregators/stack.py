@@ -62,8 +62,9 @@ class Stack:
 
     def gram_with_centre(self) -> Tensor:
         """The same with the centre as the last of n + 1 vectors; without a memory it is zero."""
+        if self.centre is None:
+            return torch.nn.functional.pad(self.gram(), (0, 1, 0, 1))
         whole = gram_of(self.contributions, self._layout(len(self.contributions) + 1), centre=self.centre)
-        self._gram = whole[:-1, :-1]
         if self.mixing is None:
             return whole
         rows, columns = self.mixing.shape

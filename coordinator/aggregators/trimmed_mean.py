@@ -26,12 +26,11 @@ class TrimmedMean:
     def problem(self, num_gradients: int) -> str | None:
         if num_gradients > 2 * self._dropped(num_gradients):
             return None
-        least = num_gradients + 1
-        while least <= 2 * self._dropped(least):
-            least += 1
+        # With an even n more is dropped: what is rounded up is rounded up on both sides.
+        least = max(2 * self.num_byzantine + 1, math.ceil(1.0 / (1.0 - 2.0 * self.trim) - 1e-9) | 1)
         return (
-            f"{self.name} needs n > 2 max(ceil({self.trim:g} n), f) gradients, here {least}, for example; "
-            f"of {num_gradients} nothing would be left"
+            f"{self.name} needs n > 2 max(ceil({self.trim:g} n), f) gradients, here {least} for example; "
+            f"of {num_gradients} nothing is left"
         )
 
     def combine(self, stack: Stack) -> Combination:
