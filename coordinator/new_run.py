@@ -122,6 +122,8 @@ def _training(config: Config, workload: Workload) -> dict[str, object]:
         "optimizer_options": {},
         "codec": config.compression.codec,
         "codec_options": dict(config.compression.options),
+        "feedback_decay": config.compression.feedback_decay,
+        "feedback_max_age": config.compression.feedback_max_age,
         "hyperparameters": _changed(training, _HYPERPARAMETERS),
         "staleness": staleness,
     }

@@ -90,4 +90,6 @@ def schooling_of(new: NewRun, workload: Workload, *, endless: bool) -> Schooling
         recipe=how.recipe,
         optimizer=how.optimizer,
         codec=CODECS.build(training["codec"], training["codec_options"]),
+        feedback_decay=training["feedback_decay"],
+        feedback_max_age=training["feedback_max_age"],
     )

@@ -279,6 +279,8 @@ gradients = Table(
     Column("num_samples", BigInteger),
     _json("losses"),
     Column("num_bytes", BigInteger, nullable=False, server_default=text("0")),
+    # All that came, parts that came again included.
+    Column("sent_bytes", BigInteger, nullable=False, server_default=text("0")),
     Column("num_parts", Integer),
     Column("sha256", BYTEA),
     Column("verdict", Text),

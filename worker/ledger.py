@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -63,6 +64,7 @@ class Joined:
     max_leases: int
     max_part_bytes: int
     max_gradient_bytes: int
+    run_created_at: datetime.datetime
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +179,7 @@ def join(
         max_leases=row.max_leases,
         max_part_bytes=row.max_part_bytes,
         max_gradient_bytes=row.max_gradient_bytes,
+        run_created_at=row.run_created_at,
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Engine
 
-from contract.compressors import Codec, encoded
+from contract.compressors import Codec
 from contract.database import Notifications
 from contract.errors import (
     AlreadySubmitted,
@@ -32,6 +32,7 @@ from contract.workloads.units import Unit
 from worker import ledger
 from worker.cache import VersionCache
 from worker.compute import Computer
+from worker.feedback import Sender
 from worker.foresight import Foresight
 from worker.heartbeat import Heartbeat, Holdings
 from worker.ledger import Joined, Lease, Submission
@@ -185,9 +186,12 @@ class Behind:
     """Compresses and uploads a result while the next unit is computed. Finished work is kept until it is delivered or
     its lease is lost."""
 
-    def __init__(self, here: Surroundings, codec: Codec, delivered: Callable[[Result, int], None]) -> None:
+    def __init__(
+        self, here: Surroundings, codec: Codec, sender: Sender, delivered: Callable[[Result, int], None]
+    ) -> None:
         self._here = here
         self._codec = codec
+        self._sender = sender
         self._delivered = delivered
         self._results: queue.Queue[Result | None] = queue.Queue(maxsize=1)
         self.ended_by: BarnraiseError | None = None
@@ -223,7 +227,7 @@ class Behind:
                 return
 
     def _send(self, result: Result) -> None:
-        blob = encoded(self._codec, result.gradient.tensors, seed=result.lease.seed)
+        blob = self._sender.encoded(self._codec, result.gradient, result.lease)
         parts = [content for _, content in split(blob, self._here.joined.max_part_bytes)]
         submission = Submission(
             codec=self._codec.name,
@@ -251,8 +255,10 @@ class Behind:
             # The answer to the first try was lost on its way.
             pass
         except (LeaseLost, RunNotOpen) as lost:
+            self._sender.undelivered(result.lease)
             self._here.report(f"unit {result.lease.unit} was not needed any more: {lost}")
             self._here.holdings.remove(result.lease)
             return
+        self._sender.delivered()
         self._here.holdings.remove(result.lease)
         self._delivered(result, len(blob))

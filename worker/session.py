@@ -25,6 +25,7 @@ from contract.workloads.base import Workload
 from worker import devices, ledger
 from worker.cache import VersionCache
 from worker.compute import Computer
+from worker.feedback import open_sender
 from worker.happenings import Began, Computed, Delivered, Dropped, Ended, Message, Prepared, Progressed, Report
 from worker.heartbeat import Heartbeat, Holdings, Vitals
 from worker.ledger import Joined
@@ -102,7 +103,11 @@ class Session:
                 here.holdings.vitals = Vitals()
             self.report(Delivered(unit=result.lease.unit, num_bytes=num_bytes))
 
-        behind = Behind(here, codec, delivered)
+        sender = open_sender(
+            here.joined, workload, folder=cache_folder(self.config) / "feedback", person=str(here.engine.url.username),
+            say=lambda text: self.report(Message(text=text)), fates=fates.news, is_lossless=codec.lossless,
+        )  # fmt: skip
+        behind = Behind(here, codec, sender, delivered)
         ahead.start()
         behind.start()
         try:
@@ -111,6 +116,7 @@ class Session:
             pass
         finally:
             self._leave(here, ahead, behind, fates)
+            sender.close()
         return ahead.ended_by or behind.ended_by or here.heartbeat.refusal
 
     def _work(self, here: Surroundings, workload: Workload, computer: Computer, ahead: Ahead, behind: Behind) -> None:

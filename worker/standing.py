@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from typing import Final
 
 from sqlalchemy import Connection
@@ -13,7 +13,7 @@ from contract.ids import Version
 from worker import ledger
 from worker.happenings import Report, Standing
 from worker.heartbeat import Holdings
-from worker.ledger import Joined, Lease
+from worker.ledger import Joined, Lease, Settled
 
 _ASKED_FOR_AT_A_TIME: Final = 200
 _LOOKS_AROUND_EVERY_SECONDS: Final = 30.0
@@ -38,6 +38,8 @@ class Fates:
         self._is_led = True
         self._look_around_at = 0.0
         self._said: Standing | None = None
+        # For whoever wants to know of each one; if nobody does, only the latest are kept.
+        self.news: deque[Settled] = deque(maxlen=_ASKED_FOR_AT_A_TIME)
 
     def delivered(self, lease: Lease) -> None:
         with self._lock:
@@ -62,6 +64,7 @@ class Fates:
             with self._lock:
                 if self._waiting.pop((fate.unit, fate.attempt), None) is None:
                     continue
+            self.news.append(fate)
             if fate.was_used:
                 self._num_accepted += 1
             else:

@@ -3,7 +3,8 @@ CREATE FUNCTION volunteer.join_v1(p_run text, p_name text, p_host text, p_device
                                   p_capabilities jsonb, p_software jsonb, p_protocol integer)
 RETURNS TABLE (worker_id bigint, run_id bigint, run_state text, mode text, workload text, workload_options jsonb,
                data jsonb, training jsonb, seed bigint, head_version bigint, lease_seconds integer,
-               heartbeat_seconds integer, max_leases integer, max_part_bytes bigint, max_gradient_bytes bigint)
+               heartbeat_seconds integer, max_leases integer, max_part_bytes bigint, max_gradient_bytes bigint,
+               run_created_at timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -60,7 +61,7 @@ BEGIN
     VALUES (v_run.id, 'worker', v_worker, 'joined', v_worker);
     RETURN QUERY SELECT v_worker, v_run.id, v_run.state, v_run.mode, v_run.workload, v_run.workload_options,
         v_run.data, v_run.training, v_run.seed, v_run.head_version, v_run.lease_seconds, v_run.heartbeat_seconds,
-        v_run.max_leases_per_worker, v_run.max_part_bytes, v_run.max_gradient_bytes;
+        v_run.max_leases_per_worker, v_run.max_part_bytes, v_run.max_gradient_bytes, v_run.created_at;
 END
 $$;
 REVOKE ALL ON FUNCTION volunteer.join_v1(text, text, text, text, jsonb, jsonb, integer) FROM PUBLIC;

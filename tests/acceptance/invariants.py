@@ -76,6 +76,8 @@ _BREACHES: Final = {
     "a gradient was not used, and nobody says why": """
         SELECT id, state FROM ledger.gradients
          WHERE run_id = :run AND state IN ('rejected', 'discarded') AND coalesce(verdict, '') = ''""",
+    "more bytes make a gradient than were sent": """
+        SELECT id FROM ledger.gradients WHERE run_id = :run AND sent_bytes < num_bytes""",
     "a unit is left over": """
         SELECT id, state FROM ledger.work_units WHERE run_id = :run AND state NOT IN ('merged', 'cancelled')""",
 }

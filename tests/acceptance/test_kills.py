@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import pytest
-import torch
 
-from contract.compressors import CODECS
-from contract.sources import SOURCES
-from contract.workloads import WORKLOADS
-from coordinator.training_local import LocalRun, Schooling
-from tests.acceptance.stage import NUM_UPDATES, TINY, Stage
+from tests.acceptance.one_process import of_local_training
+from tests.acceptance.stage import Stage
 
 # Of the transaction that publishes a version, in its order: table, event, condition.
 PUBLISHING = {
@@ -26,31 +20,6 @@ PUBLISHING = {
 
 # Each starts four processes, and shares two cores with other tests.
 pytestmark = pytest.mark.timeout(600)
-
-
-def of_local_training() -> bytes:
-    """The weights that the same run has in one process that nobody disturbs."""
-    torch.set_num_threads(1)
-    workload = WORKLOADS.build("mlp", TINY["model"]["options"])
-    training, num_samples = TINY["training"], TINY["data"]["num_samples"]
-    dataset = SOURCES.build("glyphs", {}).open(
-        path=None, split="train", num_samples=num_samples, seed=TINY["run"]["seed"], **workload.view
-    )
-    run = LocalRun(
-        workload,
-        dataset,
-        Schooling(
-            seed=TINY["run"]["seed"],
-            batch_size=training["batch_size"],
-            batches_per_unit=training["batches_per_work_unit"],
-            units_per_update=training["num_workunits_per_update"],
-            hyperparameters=workload.hyperparameters.with_settings({"learning_rate_g": training["learning_rate_g"]}),
-            codec=CODECS.build("none"),
-        ),
-    )
-    for _ in run.updates(NUM_UPDATES):
-        pass
-    return hashlib.sha256(run.state.weights_blob).digest()
 
 
 def test_a_coordinator_killed_at_any_statement_of_a_merge_changes_no_bit(stage: Stage) -> None:

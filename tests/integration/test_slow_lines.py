@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -13,7 +14,9 @@ import torch
 from sqlalchemy import URL, text
 
 from contract.compressors import CODECS
+from contract.compressors.feedback import Feedback
 from contract.database import engine_for
+from contract.tensors import Manifest
 from contract.workloads.base import GradientResult
 from coordinator.duties.police import Police
 from coordinator.ledger import gradients
@@ -21,6 +24,7 @@ from tests.integration.classroom import PASSWORD, Classroom, claim, classroom, j
 from tests.integration.slow_line import slow_line
 from tests.servers.server import Login
 from tests.waiting import wait_until
+from worker.feedback import Sender
 from worker.heartbeat import Heartbeat, Holdings
 from worker.pipeline import Behind, Result, Surroundings
 
@@ -54,11 +58,13 @@ def test_an_upload_over_a_slow_line_arrives(classroom: Classroom) -> None:
             stop=threading.Event(), report=troubles.append,
             heartbeat=Heartbeat(ada, joined.worker, holdings, every_seconds=60),
         )  # fmt: skip
-        behind = Behind(here, CODECS.build("none"), lambda _result, _num_bytes: delivered.set())
-        behind.start()
         gradient = GradientResult(
             tensors={"w": torch.zeros(NUM_PARTS * PART_BYTES // 4)}, losses={"loss": 0.5}, num_samples=10
         )
+        feedback = Feedback(manifest=Manifest.of(gradient.tensors), buffers=(), decay=1.0, max_age=0)
+        sender = Sender(feedback, file=None, fates=deque())
+        behind = Behind(here, CODECS.build("none"), sender, lambda _result, _num_bytes: delivered.set())
+        behind.start()
         behind.deliver(Result(lease=lease, gradient=gradient))
         assert delivered.wait(60), troubles
         behind.finish()
