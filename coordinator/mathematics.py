@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from contract.deltas import DeltaForm
 from contract.workloads.base import Hyperparameters, Workload
 from coordinator.optimizers import OPTIMIZERS, Optimizer
 from coordinator.recipe import Recipe
@@ -18,6 +19,8 @@ class Mathematics:
     hyperparameters: Hyperparameters
     recipe: Recipe
     optimizer: Optimizer
+    # None where every version travels whole.
+    deltas: DeltaForm | None = None
 
     @classmethod
     def of(cls, workload: Workload, training: Mapping[str, Any], *, seed: int) -> Mathematics:
@@ -27,4 +30,5 @@ class Mathematics:
             hyperparameters=workload.hyperparameters.with_settings(training["hyperparameters"]),
             recipe=Recipe.of(training, seed=seed),
             optimizer=OPTIMIZERS.build(training["optimizer"], training["optimizer_options"]),
+            deltas=DeltaForm.of(workload, training["downlink"], training["downlink_options"]),
         )

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from contract.compressors import Codec, open_blob, range_reader
 from contract.compressors.feedback import Feedback
+from contract.deltas import DeltaForm
 from contract.errors import BarnraiseError
 from contract.ids import GradientId, Version
-from contract.sources.base import Dataset
-from contract.workloads.base import GradientResult, Hyperparameters, OpenModel, Workload
+from contract.sources.base import Batch, Dataset
+from contract.workloads.base import GradientResult, Hyperparameters, LocalSteps, OpenModel, Workload
 from contract.workloads.units import Unit
 from coordinator.admission import Admitted, Refused, admit
 from coordinator.aggregators import AGGREGATORS
@@ -26,6 +27,7 @@ from coordinator.vectors import Vectors
 class Schooling:
     """What of a run's settings decides its weights."""
 
+    mode: str = "sync"
     seed: int = 0
     batch_size: int = 32
     batches_per_unit: int = 10
@@ -37,6 +39,7 @@ class Schooling:
     recipe: Recipe = dataclasses.field(default_factory=lambda: Recipe(rule=AGGREGATORS.build("mean")))
     optimizer: Optimizer = dataclasses.field(default_factory=lambda: OPTIMIZERS.build("adam"))
     codec: Codec
+    deltas: DeltaForm | None = None
     feedback_decay: float = 0.95
     feedback_max_age: int = 20
 
@@ -80,6 +83,17 @@ class LocalRun:
             hyperparameters=schooling.hyperparameters,
             recipe=schooling.recipe,
             optimizer=schooling.optimizer,
+            deltas=schooling.deltas,
+        )
+        self._local_steps = (
+            LocalSteps(
+                batch_size=schooling.batch_size,
+                steps_per_unit=schooling.batches_per_unit,
+                groups=workload.groups(),
+                hyperparameters=schooling.hyperparameters,
+            )
+            if schooling.mode == "local"
+            else None
         )
         self._buffers = workload.buffers()
         # Of the one worker that does it all.
@@ -122,7 +136,7 @@ class LocalRun:
         if on_unit is not None:
             on_unit(unit)
         samples = unit.samples(self._dataset, run_seed=schooling.seed)
-        result = self.model.gradient(samples, seed=unit.seed, batch_size=schooling.batch_size)
+        result = self._computed(unit, samples)
         return Contributed(
             number=number,
             unit=unit,
@@ -157,6 +171,14 @@ class LocalRun:
             },
             num_samples=num_samples,
             refused=tuple(verdict.verdict for verdict in verdicts if isinstance(verdict, Refused)),
+        )
+
+    def _computed(self, unit: Unit, samples: Batch) -> GradientResult:
+        batch_size = self._schooling.batch_size
+        if self._local_steps is None:
+            return self.model.gradient(samples, seed=unit.seed, batch_size=batch_size)
+        return self.model.local_steps(
+            samples, seed=unit.seed, batch_size=batch_size, steps=self._local_steps, num_steps=self.state.step
         )
 
     def _judged(self, contributed: Contributed, freshness: float) -> Admitted | Refused:

@@ -8,9 +8,9 @@ import hashlib
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from contract.compressors import Codec
 from contract.database import Notifications
@@ -24,18 +24,18 @@ from contract.errors import (
     OverQuota,
     RunNotOpen,
 )
-from contract.ids import Version
+from contract.ids import Version, WorkerId
 from contract.sources.base import Batch
 from contract.tensors import split
 from contract.workloads.base import GradientResult
 from contract.workloads.units import Unit
 from worker import ledger
-from worker.cache import VersionCache
 from worker.compute import Computer
 from worker.feedback import Sender
+from worker.following import Follower
 from worker.foresight import Foresight
 from worker.heartbeat import Heartbeat, Holdings
-from worker.ledger import Joined, Lease, Submission
+from worker.ledger import Joined, Lease, Leg, Submission
 from worker.retrying import StoppedError, until_it_works
 
 Report = Callable[[str], None]
@@ -46,6 +46,8 @@ class Task:
     lease: Lease
     # None where the task before it had the same version, which is loaded.
     weights: bytearray | None
+    # The updates that the version was made by.
+    num_steps: int
     unit: Unit
     # None where they could not be had; whoever computes asks once more, and hears why.
     samples: Batch | None
@@ -74,17 +76,18 @@ class Ahead:
     done: what is claimed earlier is computed on an older version."""
 
     def __init__(
-        self, here: Surroundings, computer: Computer, cache: VersionCache, *, poll_seconds: float, pooler: bool
+        self, here: Surroundings, computer: Computer, follower: Follower, *, poll_seconds: float, pooler: bool
     ) -> None:
         self._here = here
         self._computer = computer
-        self._cache = cache
+        self._follower = follower
         self._poll_seconds = poll_seconds
         self._notifications = Notifications(here.engine, pooler=pooler)
         self._handed_over: Version | None = None
+        self._num_steps = 0
         self._tasks: queue.Queue[Task | None] = queue.Queue()
-        # In a synchronous round a unit claimed ahead is one that somebody else could be computing.
-        self._wanted = threading.Semaphore(0 if here.joined.mode == "sync" else 1)
+        # In a round a unit claimed ahead is one that somebody else could be computing.
+        self._wanted = threading.Semaphore(1 if here.joined.mode == "async" else 0)
         self._foresight = Foresight()
         self._handed_out_at: float | None = None
         self._hungry = threading.Event()
@@ -113,6 +116,10 @@ class Ahead:
                 self._hungry.clear()
                 return task
         return None
+
+    def weights_returned(self) -> None:
+        """Those of the task that was handed out last; the next version may take their place."""
+        self._follower.returned()
 
     def join(self) -> None:
         self._notifications.close()
@@ -148,12 +155,13 @@ class Ahead:
                 weights = until_it_works(lambda: self._weights(lease), stop=self._here.stop, report=self._here.report)  # noqa: B023
             if (is_new and weights is None) or self._here.holdings.why_dropped(lease) is not None:
                 self._here.holdings.remove(lease)
+                self._follower.returned()
                 continue
             self._handed_over = lease.base_version
             unit = Unit(
                 epoch=lease.epoch, first_sample=lease.first_sample, num_samples=lease.num_samples, seed=lease.seed
             )
-            task = Task(lease=lease, weights=weights, unit=unit, samples=self._samples(unit))
+            task = Task(lease=lease, weights=weights, num_steps=self._num_steps, unit=unit, samples=self._samples(unit))
             self._foresight.claimed(time.monotonic() - began)
             return task
         return None
@@ -172,14 +180,31 @@ class Ahead:
             return None
 
     def _weights(self, lease: Lease) -> bytearray | None:
-        worker = self._here.joined.worker
-        with self._here.engine.begin() as conn:
-            record = ledger.fetch_manifest(conn, worker=worker, version=lease.base_version)
-            if record is None:
-                return None
-            return self._cache.get(
-                record, lambda part: ledger.fetch_part(conn, worker=worker, version=lease.base_version, part=part)
-            )
+        # Each part in a transaction of its own: a slow line has as long for each as others have for all.
+        engine = self._here.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as conn:
+            library = _Library(conn, self._here.joined.worker, self._num_steps)
+            weights = self._follower.weights(lease.base_version, library)
+        self._num_steps = library.num_steps
+        return weights
+
+
+@dataclasses.dataclass(slots=True)
+class _Library:
+    """`num_steps` are the updates that made the version which was last asked for."""
+
+    conn: Connection
+    worker: WorkerId
+    num_steps: int
+
+    def way(self, version: Version, *, have: Version | None) -> Sequence[Leg]:
+        legs = ledger.fetch_manifest(self.conn, worker=self.worker, version=version, have=have)
+        if legs:
+            self.num_steps = legs[-1].optimizer_step
+        return legs
+
+    def part(self, leg: Leg, number: int) -> bytes | None:
+        return ledger.fetch_part(self.conn, worker=self.worker, version=leg.version, part=number, kind=leg.kind)
 
 
 class Behind:

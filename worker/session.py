@@ -18,14 +18,16 @@ from sqlalchemy import Engine
 from contract.compressors import CODECS
 from contract.config import Config
 from contract.database import check_schema, make_engine
+from contract.deltas import DeltaForm
 from contract.errors import BarnraiseError, LeaseLost, NotFound, RunNotOpen
 from contract.states import RunState
 from contract.tensors import unpack
-from contract.workloads.base import Workload
+from contract.workloads.base import LocalSteps, Workload
 from worker import devices, ledger
 from worker.cache import VersionCache
-from worker.compute import Computer
+from worker.compute import Computer, Local
 from worker.feedback import open_sender
+from worker.following import Follower
 from worker.happenings import Began, Computed, Delivered, Dropped, Ended, Message, Prepared, Progressed, Report
 from worker.heartbeat import Heartbeat, Holdings, Vitals
 from worker.ledger import Joined
@@ -91,8 +93,13 @@ class Session:
             # The instructor reads it in the ledger.
             self._say_goodbye(here, one_line(failure))
             raise
+        training = here.joined.training
+        follower = Follower(
+            VersionCache(cache_folder(self.config) / "versions"), workload.manifest(),
+            DeltaForm.of(workload, training["downlink"], training["downlink_options"]), stop=self.stop,
+        )  # fmt: skip
         ahead = Ahead(
-            here, computer, VersionCache(cache_folder(self.config) / "versions"),
+            here, computer, follower,
             poll_seconds=self.config.worker.poll_interval, pooler=self.config.database.pooler,
         )  # fmt: skip
         codec = CODECS.build(here.joined.training["codec"], here.joined.training.get("codec_options", {}))
@@ -126,6 +133,7 @@ class Session:
                 computer.load(unpack(task.weights, manifest, max_bytes=len(task.weights)))
                 # The model has them now; a second copy would lie here for as long as the unit takes.
                 task = dataclasses.replace(task, weights=None)
+                ahead.weights_returned()
             try:
                 result = self._compute(here, computer, task)
             except UnitDroppedError as dropped:
@@ -157,7 +165,7 @@ class Session:
                 self.report(Progressed(num_done=done, samples_per_second=rate))
 
         self.report(Began(unit=lease.unit, version=lease.base_version, num_samples=lease.num_samples))
-        gradient = computer.gradient(task.unit, task.samples, watch=watch)
+        gradient = computer.gradient(task.unit, task.samples, num_steps=task.num_steps, watch=watch)
         self.report(
             Computed(
                 unit=lease.unit, version=lease.base_version, num_samples=gradient.num_samples, losses=gradient.losses,
@@ -245,6 +253,7 @@ class Session:
         computer = Computer(
             workload, with_threads(dataset, self.config.worker.num_workers_dataloader), run_seed=joined.seed,
             batch_size=joined.training["batch_size"], device=self.device, on_smaller=smaller,
+            local=local_of(joined, workload),
             own_batch_size=batch_sizes.get(workload, self.device) if own_batch_size == "auto" else own_batch_size,
         )  # fmt: skip
         return workload, computer
@@ -252,6 +261,12 @@ class Session:
     @property
     def _name(self) -> str:
         return self.config.worker.name or socket.gethostname()
+
+
+def local_of(joined: Joined, workload: Workload) -> Local | None:
+    if joined.mode != "local":
+        return None
+    return Local(steps=LocalSteps.of(workload, joined.training), seconds=joined.training["local_seconds"])
 
 
 def one_line(failure: Exception) -> str:

@@ -51,6 +51,8 @@ def run_named(name: str, **changes: object) -> runs.NewRun:
             "before_options": {},
             "optimizer": "adam",
             "optimizer_options": {},
+            "downlink": "none",
+            "downlink_options": {},
         },
     )
     return dataclasses.replace(new, **changes)  # type: ignore[arg-type]
@@ -75,7 +77,7 @@ def parent(owner: Engine) -> LivingRun:
             versions.publish_version(conn, run=run, new=new)
         parts = [part for _, part in split(living.state.optimizer_blob, 1000)]
         versions.add_parts(conn, run=run, version=Version(2), kind="optimizer", parts=parts)
-        versions.forget_parts(conn, run=run, kind="optimizer", before=Version(2))
+        versions.forget_optimizer(conn, run=run, before=Version(2))
         return open_run(conn, name="parent")
 
 
@@ -104,6 +106,14 @@ def test_a_fork_of_an_older_version_has_its_weights_and_a_fresh_optimizer(owner:
 def test_a_fresh_optimizer_can_be_asked_for(owner: Engine, parent: LivingRun) -> None:
     assert not fork(owner, run_named("child"), Origin.parse("parent"), fresh_optimizer=True).keeps_optimizer
     assert opened(owner, "child").state.step == 0
+
+
+def test_another_optimizer_has_no_use_for_the_memory(owner: Engine, parent: LivingRun) -> None:
+    training = {**run_named("x").training, "optimizer": "nesterov"}
+    assert not fork(owner, run_named("child", training=training), Origin.parse("parent")).keeps_optimizer
+    child = opened(owner, "child")
+    assert child.state.weights_blob == parent.state.weights_blob
+    assert {name.partition("/")[0] for name in child.state.moments} == {"momentum"}
 
 
 def test_a_fork_remembers_its_parent(owner: Engine, parent: LivingRun) -> None:
@@ -145,7 +155,7 @@ def test_weights_that_mean_something_else_by_now_are_refused(owner: Engine, pare
 
 def test_a_pruned_version_says_which_exist(owner: Engine, parent: LivingRun) -> None:
     with owner.begin() as conn:
-        versions.forget_parts(conn, run=parent.run, kind="weights", before=Version(1))
+        versions.forget_weights(conn, run=parent.run, before=Version(1), spared=Version(1), led_from=Version(2))
     with pytest.raises(NotFound, match="version 0 of run parent were pruned; these still exist: 1, 2"):
         fork(owner, run_named("child"), Origin.parse("parent@0"))
 
