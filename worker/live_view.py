@@ -164,7 +164,8 @@ def _account(totals: Totals) -> Table:
             f"{totals.share:.0%} of the {totals.num_accepted_of_all:,} gradients that moved the model since you joined"
         )
         table.add_row("your share", share)
-    table.add_row("sent", megabytes(totals.num_bytes))
+    traffic = f"{megabytes(totals.num_bytes)}   {megabytes(totals.num_fetched_bytes)} of the model received"
+    table.add_row("sent", traffic)
     return table
 
 

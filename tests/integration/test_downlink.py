@@ -70,6 +70,7 @@ class Reader:
 
     shelf: Shelf
     follower: Follower
+    received: list[int]
 
     def read(self, version: int) -> bytes | None:
         """A copy, as a model makes it."""
@@ -90,8 +91,12 @@ def deltas_of(shop: Workshop) -> DeltaForm:
 
 def reader(shop: Workshop, person: Person, folder: Path) -> Reader:
     manifest = shop.living.how.vectors.manifest
-    follower = Follower(VersionCache(folder), manifest, deltas_of(shop), stop=threading.Event())
-    return Reader(shelf=Shelf(ada=person), follower=follower)
+    received: list[int] = []
+    follower = Follower(
+        VersionCache(folder), manifest, deltas_of(shop), stop=threading.Event(),
+        fetched=lambda _version, num_bytes: received.append(num_bytes),
+    )  # fmt: skip
+    return Reader(shelf=Shelf(ada=person), follower=follower, received=received)
 
 
 def publish(shop: Workshop, person: Person, up_to: int) -> dict[int, bytes]:
@@ -159,6 +164,7 @@ def test_who_follows_fetches_deltas_and_has_the_coordinators_weights(
         published = publish(shop, ada, version)
         assert adas.read(version) == published[version]
         assert adas.asked_for() == [("delta", version)]
+    assert adas.received == [shop.living.how.vectors.manifest.blob_bytes] + 5 * [deltas_of(shop).num_bytes]
 
 
 def test_who_slept_takes_what_has_fewer_bytes(shop: Workshop, ada: Person, tmp_path: Path) -> None:
