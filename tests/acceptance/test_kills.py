@@ -13,7 +13,7 @@ from tests.acceptance.one_process import of_local_training
 from tests.acceptance.stage import NUM_UPDATES, TINY, Actor, Stage, open_stage
 from tests.servers.databases import Database
 
-DOWNLINK = "fp16"
+DOWNLINK = "sign"
 
 # Of the transaction that publishes a version, in its order: table, event, condition.
 PUBLISHING = {
