@@ -11,6 +11,7 @@ from rich.console import Console
 
 from contract.compressors.ladder import codecs_of
 from contract.config import Config
+from contract.deltas import DeltaForm
 from contract.errors import BarnraiseError, DataError
 from contract.tensors import pack
 from contract.workloads.base import Workload
@@ -91,6 +92,7 @@ def schooling_of(new: NewRun, workload: Workload, *, endless: bool) -> Schooling
         optimizer=how.optimizer,
         # There is no line that could be slow.
         codec=codecs_of(training)[0],
+        deltas=DeltaForm.of(workload, training["downlink"], training["downlink_options"]),
         feedback_decay=training["feedback_decay"],
         feedback_max_age=training["feedback_max_age"],
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from contract.compressors import Codec, open_blob, range_reader
 from contract.compressors.feedback import Feedback
+from contract.deltas import DeltaForm
 from contract.errors import BarnraiseError
 from contract.ids import GradientId, Version
 from contract.sources.base import Dataset
@@ -36,6 +37,7 @@ class Schooling:
     rule: Aggregator = dataclasses.field(default_factory=lambda: AGGREGATORS.build("mean"))
     optimizer: Optimizer = dataclasses.field(default_factory=lambda: OPTIMIZERS.build("adam"))
     codec: Codec
+    deltas: DeltaForm | None = None
     feedback_decay: float = 0.95
     feedback_max_age: int = 20
 
@@ -79,6 +81,7 @@ class LocalRun:
             hyperparameters=schooling.hyperparameters,
             rule=schooling.rule,
             optimizer=schooling.optimizer,
+            deltas=schooling.deltas,
         )
         self._buffers = workload.buffers()
         # Of the one worker that does it all.

@@ -129,11 +129,12 @@ def open_workshop(database: Database, changes: Mapping[str, Mapping[str, object]
     config = Config.model_validate(
         {
             "run": {"name": "class"},
-            "model": {"name": "mlp", "options": {"image_size": 8, "hidden_features": 4}},
+            "model": {"name": "mlp", "options": {"image_size": 8, "hidden_features": 4, **changes.get("model", {})}},
             "data": {"name": "glyphs", "num_samples": 40, **changes.get("data", {})},
             "training": {**training, **changes.get("training", {})},
             "staleness": dict(changes.get("staleness", {})),
             "worker": dict(changes.get("worker", {})),
+            "compression": dict(changes.get("compression", {})),
         }
     )
     owner = engine_for(database.url(), application="test")

@@ -29,7 +29,8 @@ RESIDUE = Residue(version=Version(7), tensors=TENSORS)
 MLP = small("mlp")
 JOINED = Joined(
     worker=WorkerId(1), run=RunId(1), run_state=RunState.RUNNING, mode="sync", workload="mlp", workload_options={},
-    data={}, training={"codec": "fp16", "codec_options": {}, "feedback_decay": 0.95, "feedback_max_age": 20}, seed=0, head_version=Version(0),
+    data={}, seed=0, head_version=Version(0),
+    training={"codec": "fp16", "codec_options": {}, "feedback_decay": 0.95, "feedback_max_age": 20},
     lease_seconds=60, heartbeat_seconds=1, max_leases=1, max_part_bytes=1, max_gradient_bytes=1,
     run_created_at=datetime.datetime(2026, 11, 21, tzinfo=datetime.UTC),
 )  # fmt: skip
