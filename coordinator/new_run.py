@@ -12,6 +12,7 @@ from contract.sources.base import Dataset, Split
 from contract.workloads import WORKLOADS, options_from, require_fit
 from contract.workloads.base import Workload
 from coordinator.class_size import num_gradients_for
+from coordinator.ladder import settled_codec
 from coordinator.ledger.runs import NewRun, RunRecord
 from coordinator.staleness import Policy
 
@@ -117,8 +118,7 @@ def _training(config: Config, workload: Workload) -> dict[str, object]:
         "rule_options": dict(config.aggregation.options),
         "optimizer": "adam",
         "optimizer_options": {},
-        "codec": config.compression.codec,
-        "codec_options": dict(config.compression.options),
+        **settled_codec(config.compression, takes_the_mean=config.aggregation.rule == "mean"),
         "downlink": config.compression.downlink,
         "downlink_options": dict(config.compression.downlink_options),
         "feedback_decay": config.compression.feedback_decay,

@@ -1,4 +1,4 @@
-"""The codecs that a run takes: one, or with `auto` a ladder of them, from which each worker picks what its line allows."""
+"""The codecs that a run takes: one, or with `auto` a ladder, of which each worker picks what its line can carry."""
 
 from __future__ import annotations
 
