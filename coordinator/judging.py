@@ -95,7 +95,7 @@ class Judge:
         codec = codecs.get(gradient.codec)
         if codec is None:
             raise BlobError(f"sent in a codec that this run does not take: {gradient.codec}, not {' or '.join(codecs)}")
-        return open_blob(codec, content.read, gradient.num_bytes, self.vectors.manifest)
+        return open_blob(codec, content.read, gradient.num_bytes, self.vectors.manifest, whole=self.vectors.buffers)
 
 
 def _refused(gradient: WaitingGradient, error: BlobError) -> Refused:

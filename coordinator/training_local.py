@@ -162,11 +162,13 @@ class LocalRun:
         )
 
     def _judged(self, contributed: Contributed, freshness: float) -> Admitted | Refused:
-        blob = contributed.blob
+        blob, vectors = contributed.blob, self._how.vectors
         verdict = admit(
             gradient=GradientId(contributed.number),
-            decoder=open_blob(self._schooling.codec, range_reader(blob), len(blob), self._how.vectors.manifest),
-            vectors=self._how.vectors,
+            decoder=open_blob(
+                self._schooling.codec, range_reader(blob), len(blob), vectors.manifest, whole=vectors.buffers
+            ),
+            vectors=vectors,
             num_samples=contributed.result.num_samples,
             unit_samples=contributed.unit.num_samples,
             decay=freshness,

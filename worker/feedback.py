@@ -16,7 +16,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from contract.compressors import Codec
+from contract.compressors import Codec, blob_manifest
 from contract.compressors.feedback import Feedback, Residue
 from contract.compressors.ladder import codecs_of
 from contract.errors import BlobError
@@ -218,8 +218,8 @@ def open_sender(
         max_age=joined.training["feedback_max_age"],
         residue=None if file is None else file.read(),
     )
-    uplink = Uplink([codec.blob_manifest(workload.manifest()).blob_bytes for codec in codecs])
-    return Sender(feedback, codecs=codecs, uplink=uplink, file=file, fates=fates)
+    sizes = [blob_manifest(codec, workload.manifest(), whole=buffers).blob_bytes for codec in codecs]
+    return Sender(feedback, codecs=codecs, uplink=Uplink(sizes), file=file, fates=fates)
 
 
 def _fingerprint(joined: Joined, manifest: Manifest, person: str) -> str:

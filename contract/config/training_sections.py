@@ -136,7 +136,7 @@ class Compression(Section):
 
     codec: Identifier = Field(
         default="none",
-        description="Name of the codec; none sends every value whole, auto picks for each worker what its line carries.",
+        description="Name of the codec; none sends every value whole, auto picks for each worker what its line allows.",
     )
     options: dict[str, object] = Field(
         default_factory=dict, description="Further options of the codec, by name; each codec documents its own."

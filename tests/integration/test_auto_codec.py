@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -11,14 +10,14 @@ import pytest
 import torch
 from sqlalchemy import Engine, text
 
-from contract.compressors import CODECS
+from contract.compressors import CODECS, blob_manifest
 from contract.compressors.feedback import Feedback
 from contract.compressors.ladder import codecs_of
+from contract.config.training_sections import Compression
 from contract.database import engine_for
 from contract.tensors import Manifest
 from contract.workloads.base import GradientResult
 from coordinator.ladder import settled_codec
-from contract.config.training_sections import Compression
 from tests.integration.classroom import Classroom, claim, classroom, join
 from tests.integration.slow_line import slow_line
 from tests.integration.test_slow_lines import login_through
@@ -49,7 +48,7 @@ def sent(classroom: Classroom, engine: Engine, *, times: int) -> list[str]:
         heartbeat=Heartbeat(ada, joined.worker, holdings, every_seconds=60),
     )  # fmt: skip
     feedback = Feedback(manifest=MANIFEST, buffers=(), decay=0.95, max_age=20)
-    uplink = Uplink([codec.blob_manifest(MANIFEST).blob_bytes for codec in LADDER])
+    uplink = Uplink([blob_manifest(codec, MANIFEST).blob_bytes for codec in LADDER])
     sender = Sender(feedback, codecs=LADDER, uplink=uplink, file=None, fates=deque())
     behind = Behind(here, sender, lambda _result, _encoded: delivered.release())
     behind.start()
@@ -63,7 +62,6 @@ def sent(classroom: Classroom, engine: Engine, *, times: int) -> list[str]:
 
 
 def test_a_fast_line_carries_every_value(classroom: Classroom) -> None:
-    classroom.invite("ada")
     with slow_line(classroom.database.server, bytes_per_second=1e9) as port:
         engine = engine_for(login_through(classroom, port), application="worker")
         codecs = sent(classroom, engine, times=5)
@@ -96,7 +94,8 @@ def test_what_is_on_the_ladder_is_merged(shop: Workshop) -> None:
 
 
 def test_a_codec_that_is_not_the_runs_is_refused_and_says_so(database: Database) -> None:
-    with open_workshop(database, {"training": {"num_workunits_per_update": 1}, "compression": {"codec": "fp16"}}) as shop:
+    changes = {"training": {"num_workunits_per_update": 1}, "compression": {"codec": "fp16"}}
+    with open_workshop(database, changes) as shop:
         ada = shop.invite("ada")
         shop.turn()
         ada.submit(ada.claim(), codec=CODECS.build("none"))

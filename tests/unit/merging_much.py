@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from contract.compressors import CODECS, open_blob, range_reader
+from contract.compressors import CODECS, blob_manifest, open_blob, range_reader
 from contract.ids import GradientId
 from contract.tensors import Manifest
 from contract.workloads.small_transformer import SmallTransformer
@@ -46,7 +46,7 @@ def main() -> None:
     )
     codec = CODECS.build("fp16")
     # One gradient in many places: where they lie is not the coordinator's memory, a real one lies in the database.
-    blob = _blank(codec.blob_manifest(vectors.manifest))
+    blob = _blank(blob_manifest(codec, vectors.manifest))
     before = peak_bytes()
     state = TrainingState.resume(_blank(vectors.manifest), _blank(optimizer_manifest(how)), how, step=0)
     gradients = []
