@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from contract.compressors import CODECS, blob_manifest
 from contract.compressors.feedback import Feedback
 from contract.compressors.ladder import codecs_of
-from contract.config.training_sections import Compression
+from contract.config.training_sections import Aggregation, Compression
 from contract.database import engine_for
 from contract.tensors import Manifest
 from contract.workloads.base import GradientResult
@@ -34,7 +34,7 @@ UNIT_SECONDS = 0.5
 # A megabyte as it is.
 GRADIENT = {"w": torch.linspace(-1.0, 1.0, 250_000)}
 MANIFEST = Manifest.of(GRADIENT)
-LADDER = codecs_of(settled_codec(Compression(codec="auto"), takes_the_mean=True))
+LADDER = codecs_of(settled_codec(Compression(codec="auto"), Aggregation()))
 
 
 def sent(classroom: Classroom, engine: Engine, *, times: int) -> list[str]:

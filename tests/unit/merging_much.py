@@ -19,6 +19,7 @@ from coordinator.admission import Admitted, admit
 from coordinator.aggregators import AGGREGATORS
 from coordinator.mathematics import Mathematics
 from coordinator.optimizers import OPTIMIZERS
+from coordinator.recipe import Recipe
 from coordinator.step import TrainingState, advance, optimizer_manifest
 from coordinator.vectors import Vectors
 
@@ -41,7 +42,7 @@ def main() -> None:
     how = Mathematics(
         vectors=vectors,
         hyperparameters=WORKLOAD.hyperparameters,
-        rule=AGGREGATORS.build("mean"),
+        recipe=Recipe(rule=AGGREGATORS.build("mean")),
         optimizer=OPTIMIZERS.build("adam"),
     )
     codec = CODECS.build("fp16")
