@@ -29,7 +29,9 @@ def test_the_mean_takes_whatever_a_line_can_carry() -> None:
     assert codecs_with("compression.codec=auto") == ["none", "fp16", "int8", "topk", "sparse"]
 
 
-@pytest.mark.parametrize("other", ["aggregation.rule=median", "aggregation.rule=geometric_median"])
+@pytest.mark.parametrize(
+    "other", ["aggregation.rule=median", "aggregation.rule=geometric_median", "aggregation.rule=robust"]
+)
 def test_a_rule_that_compares_gradients_takes_those_that_change_little(other: str) -> None:
     assert codecs_with("compression.codec=auto", other) == ["none", "fp16", "int8"]
 
