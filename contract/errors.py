@@ -35,7 +35,8 @@
     |   `-- AddressInUse
     |-- InvitationError                 exit 7    an invitation cannot be made, read or taken back
     |-- DataError                       exit 8    the data to learn from cannot be had
-    `-- MissingExtra                    exit 9    a part that is installed only on request
+    |-- MissingExtra                    exit 9    a part that is installed only on request
+    `-- BudgetSpent                     exit 10   the model has given away as much as it may
 
 The docstring is the default message: one line that says what is wrong and what to do. Data travels in attributes.
 """
@@ -248,6 +249,12 @@ class MissingExtra(BarnraiseError):
     def __init__(self, lacking: str, *, extra: str) -> None:
         self.extra = extra
         super().__init__(f'{lacking}; run `pip install "barnraise[{extra}]"`')
+
+
+class BudgetSpent(BarnraiseError):
+    """The privacy budget is spent: the run ends here, or begins anew with more noise (privacy.noise_multiplier)."""
+
+    exit_code = 10
 
 
 def all_errors(root: type[BarnraiseError] = BarnraiseError) -> Iterator[type[BarnraiseError]]:

@@ -10,6 +10,7 @@ from contract.deltas import DeltaForm
 from contract.workloads.base import Hyperparameters, Workload
 from coordinator.aggregators import AGGREGATORS, Aggregator
 from coordinator.optimizers import OPTIMIZERS, Optimizer
+from coordinator.privacy import Privacy
 from coordinator.vectors import Vectors
 
 
@@ -21,6 +22,8 @@ class Mathematics:
     optimizer: Optimizer
     # None where every version travels whole.
     deltas: DeltaForm | None = None
+    # None where a version need not hide what single samples did to it.
+    privacy: Privacy | None = None
 
     @classmethod
     def of(cls, workload: Workload, training: Mapping[str, Any]) -> Mathematics:
@@ -31,4 +34,5 @@ class Mathematics:
             rule=AGGREGATORS.build(training["rule"], training["rule_options"]),
             optimizer=OPTIMIZERS.build(training["optimizer"], training["optimizer_options"]),
             deltas=DeltaForm.of(workload, training["downlink"], training["downlink_options"]),
+            privacy=Privacy.of(training),
         )

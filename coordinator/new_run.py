@@ -12,6 +12,7 @@ from contract.workloads import WORKLOADS, options_from, require_fit
 from contract.workloads.base import Workload
 from coordinator.class_size import num_gradients_for
 from coordinator.ledger.runs import NewRun, RunRecord
+from coordinator.private_runs import require_private, settings_of
 from coordinator.staleness import Policy
 
 _HYPERPARAMETERS = ("learning_rate_g", "learning_rate_d", "beta1", "beta2")
@@ -72,6 +73,7 @@ def differences(config: Config, record: RunRecord, *, asks_for_more: bool) -> li
 
 
 def run_of(config: Config, workload: Workload, dataset: Dataset) -> NewRun:
+    require_private(config, workload, dataset)
     training = config.training
     per_update = training.num_workunits_per_update
     return NewRun(
@@ -122,6 +124,7 @@ def _training(config: Config, workload: Workload) -> dict[str, object]:
         "feedback_max_age": config.compression.feedback_max_age,
         "hyperparameters": _changed(training, _HYPERPARAMETERS),
         "staleness": staleness,
+        "privacy": settings_of(config),
     }
 
 

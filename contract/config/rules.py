@@ -103,6 +103,15 @@ def _privacy_takes_the_mean(config: Config) -> str | None:
     )
 
 
+def _privacy_clips_by_itself(config: Config) -> str | None:
+    if not config.privacy.enabled or config.training.gradient_clip_norm is None:
+        return None
+    return (
+        f"{config.training.gradient_clip_norm:g} has no effect with privacy.enabled, where privacy.clip_norm "
+        f"({config.privacy.clip_norm:g}) clips all parameters together; unset it"
+    )
+
+
 def _delta_is_small_enough(config: Config) -> str | None:
     num_samples = config.data.num_samples
     if not config.privacy.enabled or num_samples is None or config.privacy.delta < 1 / num_samples:
@@ -199,6 +208,11 @@ RULES: Final = (
         keys=("privacy.enabled", "aggregation.rule"),
         means="Privacy is accounted for with the mean alone.",
         problem=_privacy_takes_the_mean,
+    ),
+    Rule(
+        keys=("training.gradient_clip_norm", "privacy.enabled", "privacy.clip_norm"),
+        means="With privacy enabled, its own clip norm is the only one.",
+        problem=_privacy_clips_by_itself,
     ),
     Rule(
         keys=("privacy.delta", "data.num_samples", "privacy.enabled"),

@@ -170,14 +170,20 @@ class Compression(Section):
 
 
 class Privacy(Section):
-    """What one contribution may reveal."""
+    """What the model may reveal of a single sample."""
 
-    enabled: bool = Field(default=False, description="Clip every update and add noise, and account for what leaks.")
-    clip_norm: Positive = Field(default=1.0, description="Largest Euclidean norm of one update before noise is added.")
+    enabled: bool = Field(
+        default=False, description="Clip what each work unit says, add noise to their mean, and account for what leaks."
+    )
+    clip_norm: Positive = Field(
+        default=1.0, description="Largest Euclidean norm of what one unit says, over all parameters together."
+    )
     noise_multiplier: Positive = Field(
-        default=1.0, description="Standard deviation of the noise, in multiples of clip_norm."
+        default=2.0, description="Standard deviation of the noise on the sum of an update, in multiples of clip_norm."
     )
     delta: OpenShare = Field(
         default=1e-5, description="Probability with which the promise may fail; below 1 / number of samples."
     )
-    epsilon_budget: Positive = Field(default=8.0, description="Privacy loss (epsilon, in nats) at which the run stops.")
+    epsilon_budget: Positive = Field(
+        default=8.0, description="Privacy loss (epsilon, in nats) before which the run ends."
+    )

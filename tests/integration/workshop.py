@@ -132,6 +132,7 @@ def open_workshop(database: Database, changes: Mapping[str, Mapping[str, object]
             "model": {"name": "mlp", "options": {"image_size": 8, "hidden_features": 4, **changes.get("model", {})}},
             "data": {"name": "glyphs", "num_samples": 40, **changes.get("data", {})},
             "training": {**training, **changes.get("training", {})},
+            "privacy": dict(changes.get("privacy", {})),
             "staleness": dict(changes.get("staleness", {})),
             "worker": dict(changes.get("worker", {})),
             "compression": dict(changes.get("compression", {})),

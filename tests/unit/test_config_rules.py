@@ -40,6 +40,10 @@ BROKEN = [
     ),
     ("privacy: {enabled: true}\naggregation: {rule: krum}", "privacy.enabled: is true, but how much one volunteer"),
     (
+        "privacy: {enabled: true}\ntraining: {gradient_clip_norm: 1.0}",
+        "training.gradient_clip_norm: 1 has no effect with privacy.enabled",
+    ),
+    (
         "privacy: {enabled: true, delta: 0.1}\ndata: {num_samples: 10}",
         "privacy.delta: 0.1 must be less than 1 / data.num_samples (1 / 10)",
     ),
