@@ -52,8 +52,9 @@ def fork(engine: Engine, new: runs.NewRun, origin: Origin, *, fresh_optimizer: b
         kept = versions.kept_versions(conn, run=parent.run)
         if version not in kept:
             raise NotFound(_not_there(parent, version, kept))
-        its = Mathematics.of(WORKLOADS.build(parent.workload, parent.workload_options), parent.training)
-        ours = Mathematics.of(WORKLOADS.build(new.workload, new.workload_options), new.training)
+        its_workload = WORKLOADS.build(parent.workload, parent.workload_options)
+        its = Mathematics.of(its_workload, parent.training, seed=parent.seed)
+        ours = Mathematics.of(WORKLOADS.build(new.workload, new.workload_options), new.training, seed=new.seed)
         # What one optimizer remembers is nothing to another.
         is_other = its.optimizer.name != ours.optimizer.name
         state = None if fresh_optimizer or is_other else _state(conn, parent, version, its)

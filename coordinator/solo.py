@@ -86,7 +86,7 @@ class Solo:
 
 def schooling_of(new: NewRun, workload: Workload, *, endless: bool) -> Schooling:
     training = new.training
-    how = Mathematics.of(workload, training)
+    how = Mathematics.of(workload, training, seed=new.seed)
     return Schooling(
         mode=new.mode,
         seed=new.seed,
@@ -97,7 +97,7 @@ def schooling_of(new: NewRun, workload: Workload, *, endless: bool) -> Schooling
         gradient_clip_norm=training["gradient_clip_norm"],
         privacy=how.privacy,
         hyperparameters=how.hyperparameters,
-        rule=how.rule,
+        recipe=how.recipe,
         optimizer=how.optimizer,
         codec=CODECS.build(training["codec"], training["codec_options"]),
         deltas=DeltaForm.of(workload, training["downlink"], training["downlink_options"]),

@@ -15,11 +15,12 @@ from contract.workloads.base import GradientResult, Hyperparameters, LocalSteps,
 from contract.workloads.units import Unit
 from coordinator.account import Account
 from coordinator.admission import Admitted, Refused, admit
-from coordinator.aggregators import AGGREGATORS, Aggregator
+from coordinator.aggregators import AGGREGATORS
 from coordinator.cutting import Cutting
 from coordinator.mathematics import Mathematics
 from coordinator.optimizers import OPTIMIZERS, Optimizer
 from coordinator.privacy import Privacy
+from coordinator.recipe import Recipe
 from coordinator.step import TrainingState, advance
 from coordinator.vectors import Vectors
 
@@ -38,7 +39,7 @@ class Schooling:
     gradient_clip_norm: float | None = None
     privacy: Privacy | None = None
     hyperparameters: Hyperparameters
-    rule: Aggregator = dataclasses.field(default_factory=lambda: AGGREGATORS.build("mean"))
+    recipe: Recipe = dataclasses.field(default_factory=lambda: Recipe(rule=AGGREGATORS.build("mean")))
     optimizer: Optimizer = dataclasses.field(default_factory=lambda: OPTIMIZERS.build("adam"))
     codec: Codec
     deltas: DeltaForm | None = None
@@ -83,7 +84,7 @@ class LocalRun:
         self._how = Mathematics(
             vectors=Vectors.of(workload),
             hyperparameters=schooling.hyperparameters,
-            rule=schooling.rule,
+            recipe=schooling.recipe,
             optimizer=schooling.optimizer,
             deltas=schooling.deltas,
             privacy=schooling.privacy,
@@ -195,11 +196,13 @@ class LocalRun:
         )
 
     def _judged(self, contributed: Contributed, freshness: float) -> Admitted | Refused:
-        blob = contributed.blob
+        blob, vectors = contributed.blob, self._how.vectors
         verdict = admit(
             gradient=GradientId(contributed.number),
-            decoder=open_blob(self._schooling.codec, range_reader(blob), len(blob), self._how.vectors.manifest),
-            vectors=self._how.vectors,
+            decoder=open_blob(
+                self._schooling.codec, range_reader(blob), len(blob), vectors.manifest, whole=vectors.buffers
+            ),
+            vectors=vectors,
             num_samples=contributed.result.num_samples,
             unit_samples=contributed.unit.num_samples,
             decay=freshness,

@@ -95,11 +95,12 @@ def _system_certificates_need_full_verification(config: Config) -> str | None:
 
 
 def _privacy_takes_the_mean(config: Config) -> str | None:
-    if not config.privacy.enabled or config.aggregation.rule == "mean":
+    chosen = " after ".join([config.aggregation.rule, *reversed(config.aggregation.before)])
+    if not config.privacy.enabled or chosen == "mean":
         return None
     return (
-        f"is true, but how much one volunteer can sway aggregation.rule {config.aggregation.rule} is not known; "
-        "set aggregation.rule: mean"
+        f"is true, but how much one work unit can sway aggregation.rule {chosen} is not known; "
+        "take aggregation.rule: mean, with nothing in aggregation.before"
     )
 
 
@@ -205,7 +206,7 @@ RULES: Final = (
         problem=_system_certificates_need_full_verification,
     ),
     Rule(
-        keys=("privacy.enabled", "aggregation.rule"),
+        keys=("privacy.enabled", "aggregation.rule", "aggregation.before"),
         means="Privacy is accounted for with the mean alone.",
         problem=_privacy_takes_the_mean,
     ),

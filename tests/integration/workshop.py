@@ -133,6 +133,7 @@ def open_workshop(database: Database, changes: Mapping[str, Mapping[str, object]
             "data": {"name": "glyphs", "num_samples": 40, **changes.get("data", {})},
             "training": {**training, **changes.get("training", {})},
             "privacy": dict(changes.get("privacy", {})),
+            "aggregation": dict(changes.get("aggregation", {})),
             "staleness": dict(changes.get("staleness", {})),
             "worker": dict(changes.get("worker", {})),
             "compression": dict(changes.get("compression", {})),
