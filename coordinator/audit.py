@@ -190,9 +190,14 @@ def _opened(engine: Engine, ask: Ask) -> Iterator[_Opened]:
         if not 1 <= ask.version <= record.head_version:
             merged = "nothing was merged yet" if record.head_version == 0 else f"1 to {record.head_version} were"
             raise NotFound(f"run {record.name}: version {ask.version} was not merged of gradients; {merged}")
-        remembered = _require_all(conn, record, ask)
         workload = WORKLOADS.build(record.workload, record.workload_options)
         how = Mathematics.of(workload, record.training, seed=record.seed)
+        if how.privacy is not None:
+            raise NotFound(
+                f"run {record.name} is private: the noise in version {ask.version} is written down nowhere, or it "
+                "could be taken off again; so the version cannot be computed again, and there is nothing to compare"
+            )
+        remembered = _require_all(conn, record, ask)
         before = recover(conn, record, version=Version(ask.version - 1), how=how)
         judge = Judge(training=record.training, vectors=how.vectors)
         merge = reopen(conn, record.run, ask.version, how=how, judge=judge)

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from contract.errors import NotFound
+from contract.ids import Version
+from coordinator.audit import Ask, replay
 from coordinator.duties.finish import EVERY_EPOCH
 from coordinator.living_run import LivingRun, open_run
 from coordinator.privacy import Privacy
@@ -80,11 +83,29 @@ def test_a_restart_goes_on_from_the_noisy_bits(shop: Workshop, ada: Person) -> N
     assert again.account.epsilon == epsilons(shop)[-1]
 
 
+def test_a_restart_follows_the_deltas_too(database: Database) -> None:
+    changes = {"training": TRAINING, "privacy": PRIVACY, "compression": {"downlink": "fp16", "keyframe_interval": 2}}
+    with open_workshop(database, {**changes, "data": {"num_samples": 16}}) as shop:
+        ada = shop.invite("ada")
+        shop.turn()
+        for _ in range(3):
+            update(shop, ada)
+        again = restarted(shop)
+        assert again.state.weights_blob == shop.living.state.weights_blob
+        assert again.state.optimizer_blob == shop.living.state.optimizer_blob
+
+
 def test_two_runs_of_one_seed_differ_by_their_noise(shop: Workshop, ada: Person) -> None:
     before = {name: value.clone() for name, value in shop.living.state.weights.items()}
     update(shop, ada, value=0.0)
     moved = [not torch.equal(value, before[name]) for name, value in shop.living.state.weights.items()]
     assert all(moved)
+
+
+def test_an_audit_says_why_there_is_nothing_to_compare(shop: Workshop, ada: Person) -> None:
+    update(shop, ada)
+    with pytest.raises(NotFound, match="run class is private: the noise in version 1 is written down nowhere"):
+        replay(shop.owner, Ask(run="class", version=Version(1), kept=0))
 
 
 def test_the_run_ends_before_its_budget_is_passed(shop: Workshop, ada: Person) -> None:
