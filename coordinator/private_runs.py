@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contract.compressors import CODECS
+from contract.compressors.ladder import AUTO
 from contract.config import Config
 from contract.errors import ConfigError
 from contract.sources.base import Dataset
@@ -47,7 +48,8 @@ def _delta(config: Config, dataset: Dataset) -> str | None:
 def _feedback(config: Config) -> str | None:
     """Error feedback carries a part of one unit's samples into the updates of others, where nobody accounts for it."""
     compression = config.compression
-    if compression.feedback_decay == 0.0 or CODECS.get(compression.codec).lossless:
+    is_lossless = compression.codec != AUTO and CODECS.get(compression.codec).lossless
+    if compression.feedback_decay == 0.0 or is_lossless:
         return None
     return (
         f"privacy.enabled: is true, but what compression.codec {compression.codec} leaves out of one update goes with "

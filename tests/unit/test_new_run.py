@@ -114,6 +114,7 @@ def test_a_private_run_keeps_its_terms() -> None:
         ),
         (["compression.codec=fp16"], "what compression.codec fp16 leaves out of one update goes with later ones"),
         (["compression.codec=fp16", "compression.feedback_decay=0.0"], None),
+        (["compression.codec=auto"], "what compression.codec auto leaves out of one update goes with later ones"),
         (["privacy.noise_multiplier=1.0"], "must be 1.2"),
     ],
 )
