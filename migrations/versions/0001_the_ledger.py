@@ -75,6 +75,7 @@ FILES = [
     "views/run_definitions_v1.sql",
     "views/coordinators_v1.sql",
     "views/events_v1.sql",
+    "views/pushes_v1.sql",
     "views/schema_revision_v1.sql",
 ]
 
@@ -436,6 +437,20 @@ def upgrade() -> None:
         schema="ledger",
         postgresql_with={"fillfactor": 50},
     )
+    op.create_table(
+        "pushes",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("repository", sa.Text(), nullable=False),
+        sa.Column("commit", sa.Text(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["ledger.runs.id"], name=op.f("fk_pushes_run_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_pushes")),
+        schema="ledger",
+    )
+    op.create_index("ix_pushes_last", "pushes", ["run_id", "id"], unique=False, schema="ledger")
     op.execute(STORAGE)
     run_files(FILES)
     op.execute("GRANT SELECT ON ALL TABLES IN SCHEMA watch TO barnraise_volunteers, barnraise_observers")
