@@ -15,6 +15,7 @@ from coordinator.living_run import create_run
 from coordinator.mathematics import Mathematics
 from coordinator.replay import recover
 from coordinator.step import TrainingState
+from coordinator.weights import read_weights
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,19 +50,25 @@ def fork(engine: Engine, new: runs.NewRun, origin: Origin, *, fresh_optimizer: b
         kept = versions.kept_versions(conn, run=parent.run)
         if version not in kept:
             raise NotFound(_not_there(parent, version, kept))
-        state = None if fresh_optimizer else _state(conn, parent, version)
+        its = Mathematics.of(WORKLOADS.build(parent.workload, parent.workload_options), parent.training)
+        ours = Mathematics.of(WORKLOADS.build(new.workload, new.workload_options), new.training)
+        # What one optimizer remembers is nothing to another.
+        is_other = its.optimizer.name != ours.optimizer.name
+        state = None if fresh_optimizer or is_other else _state(conn, parent, version, its)
         keeps_optimizer = state is not None
         if state is None:
-            how = Mathematics.of(WORKLOADS.build(new.workload, new.workload_options), new.training)
-            weights = bytearray().join(versions.read_parts(conn, run=parent.run, version=version, kind="weights"))
-            state = TrainingState.start(unpack(weights, how.vectors.manifest, max_bytes=len(weights)), how)
+            weights = read_weights(conn, run=parent.run, version=version, how=its)
+            if weights is None:
+                raise NotFound(_not_there(parent, version, kept))
+            state = TrainingState.start(unpack(weights, ours.vectors.manifest, max_bytes=len(weights)), ours)
+        else:
+            state = state.under(ours)
     with engine.begin() as conn:
         run = create_run(conn, dataclasses.replace(new, parent_run=parent.run, parent_version=version), state)
     return Forked(run=run, version=version, keeps_optimizer=keeps_optimizer)
 
 
-def _state(conn: Connection, parent: runs.RunRecord, version: Version) -> TrainingState | None:
-    how = Mathematics.of(WORKLOADS.build(parent.workload, parent.workload_options), parent.training)
+def _state(conn: Connection, parent: runs.RunRecord, version: Version, how: Mathematics) -> TrainingState | None:
     try:
         return recover(conn, parent, version=version, how=how).state
     except (NotFound, BlobError):

@@ -6,13 +6,15 @@ import time
 from typing import Final, cast
 
 import torch
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from contract.ids import Version
 from contract.tensors import unpack
 from contract.workloads.base import GenerativeModel, Workload
-from coordinator.ledger import runs, versions
+from coordinator.ledger import runs
+from coordinator.mathematics import Mathematics
 from coordinator.pictures import Stage, pixels_from
+from coordinator.weights import read_weights
 
 _NUM_IMAGES: Final = 36
 # The same noise each time: one sees an image change, and not another one.
@@ -23,7 +25,7 @@ class Gallery:
     """`stages` grows with each look at a new version, where the workload is one that draws."""
 
     def __init__(self, engine: Engine, workload: Workload, *, run: str) -> None:
-        self._engine, self._run = engine, run
+        self._engine, self._workload, self._run = engine, workload, run
         self._manifest = workload.manifest()
         model = workload.open_model()
         self._model = cast(GenerativeModel, model) if hasattr(model, "samples") else None
@@ -41,8 +43,7 @@ class Gallery:
             record = runs.read_run(conn, name=self._run)
             if record.head_version == self.head:
                 return False
-            parts = versions.read_parts(conn, run=record.run, version=record.head_version, kind="weights")
-            blob = b"".join(parts) if self._model else b""
+            blob = self._weights(conn, record) if self._model else None
         self.head = record.head_version
         if self._model and blob:
             self._model.load(unpack(blob, self._manifest, max_bytes=len(blob)))
@@ -50,6 +51,11 @@ class Gallery:
             title = "before training" if self.head == 0 else f"version {self.head:,}, {self._seconds():.0f} s"
             self.stages.append(Stage(title=title, images=pixels_from(drawn.to(torch.float32).numpy())))
         return True
+
+    def _weights(self, conn: Connection, record: runs.RunRecord) -> bytearray | None:
+        return read_weights(
+            conn, run=record.run, version=record.head_version, how=Mathematics.of(self._workload, record.training)
+        )
 
     def _seconds(self) -> float:
         return time.monotonic() - self._began

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from contract.errors import NotFound
 from contract.ids import RunId, UnitId, Version
 from contract.tensors import split
 from contract.workloads import WORKLOADS
@@ -45,6 +46,8 @@ class LivingRun:
     paces: Paces
     # The version whose optimizer state the ledger has; the gradients merged since are kept, and these are their bytes.
     remembered: Version
+    # The newest version that the ledger has whole.
+    keyframe: Version
     unremembered_bytes: int = 0
     is_stale: bool = False
 
@@ -56,6 +59,7 @@ class LivingRun:
         self.head, self.state, self.pool, self.is_stale = fresh.head, fresh.state, fresh.pool, False
         self.judge = fresh.judge
         self.remembered, self.unremembered_bytes = fresh.remembered, fresh.unremembered_bytes
+        self.keyframe = fresh.keyframe
         self.num_gradients, self.paces = fresh.num_gradients, fresh.paces
 
     def put_back(self, conn: Connection, lost: Sequence[UnitId]) -> None:
@@ -66,6 +70,12 @@ class LivingRun:
 
     def weights_parts(self) -> list[Part]:
         return [content for _, content in split(self.state.weights_blob, PART_BYTES)]
+
+    def delta(self) -> versions.Delta | None:
+        if self.how.deltas is None:
+            return None
+        frames = b"".join(self.state.delta)
+        return versions.Delta(codec=self.how.deltas.codec, parts=[content for _, content in split(frames, PART_BYTES)])
 
     def optimizer_parts(self) -> list[Part]:
         return [content for _, content in split(self.state.optimizer_blob, PART_BYTES)]
@@ -78,6 +88,9 @@ def open_run(conn: Connection, *, name: str) -> LivingRun:
     workload = WORKLOADS.build(record.workload, record.workload_options)
     how = Mathematics.of(workload, training)
     recovered = recover(conn, record, version=record.head_version, how=how)
+    keyframe = versions.last_whole(conn, run=record.run, up_to=record.head_version)
+    if keyframe is None:
+        raise NotFound(f"no version of run {name} has its weights in the ledger any more")
     staleness = Policy.of(training["staleness"])
     cutting = Cutting(
         run_seed=record.seed,
@@ -96,6 +109,7 @@ def open_run(conn: Connection, *, name: str) -> LivingRun:
         judge=Judge(training=training, vectors=how.vectors),
         remembered=recovered.remembered,
         unremembered_bytes=recovered.replayed_bytes,
+        keyframe=keyframe,
         cutting=cutting,
         pool=Pool(
             num_units=cutting.units_per_epoch * training["num_epochs"],

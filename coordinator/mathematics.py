@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from contract.deltas import DeltaForm
 from contract.workloads.base import Hyperparameters, Workload
 from coordinator.aggregators import AGGREGATORS, Aggregator
 from coordinator.optimizers import OPTIMIZERS, Optimizer
@@ -18,6 +19,8 @@ class Mathematics:
     hyperparameters: Hyperparameters
     rule: Aggregator
     optimizer: Optimizer
+    # None where every version travels whole.
+    deltas: DeltaForm | None = None
 
     @classmethod
     def of(cls, workload: Workload, training: Mapping[str, Any]) -> Mathematics:
@@ -27,4 +30,5 @@ class Mathematics:
             hyperparameters=workload.hyperparameters.with_settings(training["hyperparameters"]),
             rule=AGGREGATORS.build(training["rule"], training["rule_options"]),
             optimizer=OPTIMIZERS.build(training["optimizer"], training["optimizer_options"]),
+            deltas=DeltaForm.of(workload, training["downlink"], training["downlink_options"]),
         )

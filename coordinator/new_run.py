@@ -119,6 +119,8 @@ def _training(config: Config, workload: Workload) -> dict[str, object]:
         "optimizer_options": {},
         "codec": config.compression.codec,
         "codec_options": dict(config.compression.options),
+        "downlink": config.compression.downlink,
+        "downlink_options": dict(config.compression.downlink_options),
         "feedback_decay": config.compression.feedback_decay,
         "feedback_max_age": config.compression.feedback_max_age,
         "hyperparameters": _changed(training, _HYPERPARAMETERS),

@@ -12,13 +12,15 @@ from sqlalchemy import Connection
 
 from contract.errors import BlobError, NotFound
 from contract.ids import RunId, Version
-from contract.tensors import sha256
+from contract.tensors import sha256, unpack
 from coordinator.admission import Admitted, Refused
+from coordinator.downlink import LEFT_OUT
 from coordinator.judging import Judge
 from coordinator.ledger import gradients, versions
 from coordinator.ledger.runs import RunRecord
 from coordinator.mathematics import Mathematics
 from coordinator.step import TrainingState, advance
+from coordinator.weights import read_weights
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,19 +48,21 @@ def recover(conn: Connection, record: RunRecord, *, version: Version, how: Mathe
         remembered < version
         and sha256(state.weights_blob) != versions.find_version(conn, run=run, version=version).sha256
     ):
-        # Another machine, or another torch, adds up with other last bits. What was published is what counts.
-        _fill(state.weights_blob, conn, run, version, "weights")
+        _accept(state, _weights(conn, run, version, how), how)
     return Recovered(state=state, remembered=remembered, replayed_bytes=num_bytes)
 
 
 def _written_down(conn: Connection, run: RunId, version: Version, how: Mathematics) -> TrainingState:
     step = versions.find_version(conn, run=run, version=version).optimizer_step
-    weights, optimizer = bytearray(), bytearray()
-    for part in versions.read_parts(conn, run=run, version=version, kind="weights"):
-        weights += part
-    for part in versions.read_parts(conn, run=run, version=version, kind="optimizer"):
-        optimizer += part
-    return TrainingState.resume(weights, optimizer, how, step=step)
+    optimizer = bytearray().join(versions.read_parts(conn, run=run, version=version, kind="optimizer"))
+    return TrainingState.resume(_weights(conn, run, version, how), optimizer, how, step=step)
+
+
+def _weights(conn: Connection, run: RunId, version: Version, how: Mathematics) -> bytearray:
+    weights = read_weights(conn, run=run, version=version, how=how)
+    if weights is None:
+        raise NotFound(f"the weights of version {version} were pruned")
+    return weights
 
 
 def _merge_again(
@@ -81,8 +85,12 @@ def _merge_again(
     return sum(gradient.num_bytes for gradient in merged)
 
 
-def _fill(blob: bytearray, conn: Connection, run: RunId, version: Version, kind: versions.Kind) -> None:
-    begin = 0
-    for part in versions.read_parts(conn, run=run, version=version, kind=kind):
-        blob[begin : begin + len(part)] = part
-        begin += len(part)
+def _accept(state: TrainingState, published: bytearray, how: Mathematics) -> None:
+    """Another machine, or another torch, adds up with other last bits. What was published is what counts; where deltas
+    were, the difference is one more thing that workers were not told."""
+    manifest = how.vectors.manifest
+    for name, weights in unpack(published, manifest, max_bytes=manifest.blob_bytes).items():
+        left_out = state.moments.get(f"{LEFT_OUT}/{name}")
+        if left_out is not None:
+            left_out.add_(state.weights[name] - weights)
+        state.weights[name].copy_(weights)

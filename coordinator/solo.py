@@ -11,6 +11,7 @@ from rich.console import Console
 
 from contract.compressors import CODECS
 from contract.config import Config
+from contract.deltas import DeltaForm
 from contract.errors import BarnraiseError, DataError
 from contract.tensors import pack
 from contract.workloads.base import Workload
@@ -90,6 +91,7 @@ def schooling_of(new: NewRun, workload: Workload, *, endless: bool) -> Schooling
         rule=how.rule,
         optimizer=how.optimizer,
         codec=CODECS.build(training["codec"], training["codec_options"]),
+        deltas=DeltaForm.of(workload, training["downlink"], training["downlink_options"]),
         feedback_decay=training["feedback_decay"],
         feedback_max_age=training["feedback_max_age"],
     )

@@ -15,6 +15,7 @@ from contract.database import Notifications
 from contract.errors import DatabaseError, HubAway, NameTaken
 from contract.states import RunState
 from coordinator.duties.finish import Finish
+from coordinator.duties.keyframe import Keyframe
 from coordinator.duties.merge import Merge
 from coordinator.duties.plan import Plan
 from coordinator.duties.prune import Prune
@@ -141,6 +142,9 @@ class Start:
             engine=engine, living=living, leadership=leadership, deadline_seconds=config.training.round_deadline
         )
         remember = Remember(engine=engine, living=living, leadership=leadership)
+        keyframe = Keyframe(
+            engine=engine, living=living, leadership=leadership, interval=config.compression.keyframe_interval
+        )
         resize = Resize(engine=engine, living=living, leadership=leadership)
         finish = Finish(engine=engine, living=living, leadership=leadership)
         resting = threading.Event()
@@ -157,11 +161,13 @@ class Start:
                 Turn(duty=plan, every_seconds=0.5, on_hint=True, rests=True),
                 # Before `finish`, which a hint may bring to its turn at once.
                 Turn(duty=remember, every_seconds=0.5, on_hint=True),
+                Turn(duty=keyframe, every_seconds=0.5, on_hint=True),
                 Turn(duty=Reap(engine=engine, run=living.run), every_seconds=1.0),
                 Turn(
                     duty=Prune(
                         engine=engine, living=living, keep_versions=config.coordinator.keep_versions,
                         keep_gradient_blobs=config.coordinator.keep_gradient_blobs,
+                        keep_deltas=config.compression.keyframe_interval,
                     ),
                     every_seconds=5.0,
                 ),

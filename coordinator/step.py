@@ -1,39 +1,40 @@
 """Admitted gradients -> aggregate -> optimizer -> next weights. No clock, no database, no randomness.
 
 Weights and moments live in the bytes that are published: a blob is a window on the state, nothing is packed or copied.
-And the aggregate exists slab by slab. So the coordinator holds the weights, the optimizer's moments (Adam has two) and
-a little. The price is that a step changes the state in place: a coordinator that could not publish a step reads its
-state from the ledger again.
+And the aggregate exists slab by slab. So the coordinator holds the weights, the optimizer's moments (Adam has two; what
+a downlink codec left out is one more) and a little. The price is that a step changes the state in place: a coordinator
+that could not publish a step reads its state from the ledger again.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from contract.deltas import Frame, slabs
 from contract.tensors import Buffer, Manifest, TensorSpec, pack, unpack
 from contract.workloads.base import Group
 from coordinator.admission import Admitted
+from coordinator.downlink import LEFT_OUT, told
 from coordinator.mathematics import Mathematics
 from coordinator.optimizers import Parameter
 from coordinator.vectors import BUFFERS
 
-# 16 MB, or one tensor that is larger: what is aggregated before the optimizer takes it.
-_SLAB_VALUES = 1 << 22
-
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class TrainingState:
-    """What a version is, and what the optimizers remember. `step` counts the updates so far."""
+    """What a version is, and what the optimizers remember. `step` counts the updates so far, and `delta` are the frames
+    of the last one, where versions travel as deltas."""
 
     step: int
     weights: Mapping[str, Tensor]
     weights_blob: bytearray
     moments: Mapping[str, Tensor]
     optimizer_blob: bytearray
+    delta: list[bytes] = dataclasses.field(default_factory=list)
 
     @classmethod
     def start(cls, initial: Mapping[str, Tensor], how: Mathematics) -> TrainingState:
@@ -57,6 +58,14 @@ class TrainingState:
             optimizer_blob=optimizer_blob,
         )
 
+    def under(self, how: Mathematics) -> TrainingState:
+        """The same for another run: what both remember comes along, the rest begins as zeros."""
+        fresh = TrainingState.start(self.weights, how)
+        fresh.step = self.step
+        for name in fresh.moments.keys() & self.moments.keys():
+            fresh.moments[name].copy_(self.moments[name])
+        return fresh
+
 
 def optimizer_manifest(how: Mathematics) -> Manifest:
     specs = {spec.name: spec for spec in how.vectors.manifest.tensors}
@@ -65,7 +74,7 @@ def optimizer_manifest(how: Mathematics) -> Manifest:
             TensorSpec(name=f"{moment}/{name}", dtype="F32", shape=specs[name].shape)
             for group in how.vectors.groups
             for name in group.parameters
-            for moment in how.optimizer.moments
+            for moment in (*how.optimizer.moments, *((LEFT_OUT,) if how.deltas else ()))
         )
     )
 
@@ -77,32 +86,34 @@ def advance(state: TrainingState, gradients: Sequence[Admitted], how: Mathematic
         raise ValueError(problem)
     ordered = sorted(gradients, key=lambda admitted: admitted.place)
     groups = {group.name: group for group in how.vectors.groups}
+    frames = iter(how.deltas.frames if how.deltas else ())
+    state.delta = []
     shares = {}
     for name, sizes in how.vectors.sizes.items():
         combination = how.rule.combine([admitted.contribution(name) for admitted in ordered], sizes)
         shares[name] = list(combination.shares)
-        for slab in _slabs(sizes):
+        for slab in slabs(sizes):
             totals = {tensor: torch.empty(sizes[tensor], dtype=torch.float32) for tensor in slab}
             combination.fill(totals)
+            frame = next(frames, None)
             if name == BUFFERS:
                 _take_over(state.weights, totals)
-            else:
+                if frame is not None:
+                    state.delta.append(frame.encode(state.weights, seed=state.step))
+            elif frame is None:
                 _move(state, groups[name], totals, how)
+            else:
+                before = {tensor: state.weights[tensor].clone() for tensor in slab}
+                _move(state, groups[name], totals, how)
+                totals.clear()
+                state.delta.append(_told(state, frame, before))
     state.step += 1
     return shares
 
 
-def _slabs(sizes: Mapping[str, int]) -> Iterator[list[str]]:
-    """Neighbours in a blob, which is laid out by name, so that reading a slab is reading on."""
-    slab: list[str] = []
-    num_values = 0
-    for name in sorted(sizes):
-        if slab and num_values + sizes[name] > _SLAB_VALUES:
-            yield slab
-            slab, num_values = [], 0
-        slab.append(name)
-        num_values += sizes[name]
-    yield slab
+def _told(state: TrainingState, frame: Frame, before: dict[str, Tensor]) -> bytes:
+    left_out = {name: state.moments[f"{LEFT_OUT}/{name}"] for name in frame.names}
+    return told(frame, before=before, weights=state.weights, left_out=left_out, seed=state.step)
 
 
 def _take_over(weights: Mapping[str, Tensor], totals: Mapping[str, Tensor]) -> None:

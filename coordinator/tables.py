@@ -201,12 +201,19 @@ model_versions = Table(
     _given("num_bytes", BigInteger),
     _given("manifest", JSONB),
     _given("optimizer_step", BigInteger),
+    # Whether its weights were written whole; else only the delta leads to it, from the version before.
+    Column("is_keyframe", Boolean, nullable=False, server_default=text("false")),
+    Column("delta_codec", Text),
+    Column("delta_bytes", BigInteger),
     Column("is_keeper", Boolean, nullable=False, server_default=text("false")),
     _moment("created_at", default_now=True),
     PrimaryKeyConstraint("run_id", "number"),
     CheckConstraint("number >= 0 AND parent < number", name="parent_comes_first"),
     CheckConstraint("octet_length(sha256) = 32", name="sha256_is_whole"),
     CheckConstraint("num_bytes > 0", name="has_bytes"),
+    CheckConstraint("(delta_codec IS NULL) = (delta_bytes IS NULL)", name="delta_has_a_codec"),
+    CheckConstraint("delta_bytes > 0", name="delta_has_bytes"),
+    CheckConstraint("is_keyframe OR delta_bytes IS NOT NULL", name="can_be_fetched"),
     CheckConstraint("optimizer_step >= 0", name="optimizer_step_counts"),
 )
 
@@ -221,7 +228,7 @@ model_parts = Table(
     # A part is compressed already (or is noise): EXTERNAL skips the attempt and allows ranged reads.
     _given("content", BYTEA),
     PrimaryKeyConstraint("run_id", "version", "kind", "part"),
-    CheckConstraint("kind IN ('weights', 'optimizer')", name="kind_is_known"),
+    CheckConstraint("kind IN ('weights', 'delta', 'optimizer')", name="kind_is_known"),
     CheckConstraint("part >= 0", name="part_counts_from_zero"),
     CheckConstraint("octet_length(sha256) = 32", name="sha256_is_whole"),
     CheckConstraint("octet_length(content) BETWEEN 1 AND 16777216", name="part_fits_a_message"),
@@ -279,6 +286,8 @@ gradients = Table(
     Column("num_samples", BigInteger),
     _json("losses"),
     Column("num_bytes", BigInteger, nullable=False, server_default=text("0")),
+    # All that came, parts that came again included.
+    Column("sent_bytes", BigInteger, nullable=False, server_default=text("0")),
     Column("num_parts", Integer),
     Column("sha256", BYTEA),
     Column("verdict", Text),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from contract.compressors import Codec, open_blob, range_reader
 from contract.compressors.feedback import Feedback
+from contract.deltas import DeltaForm
 from contract.errors import BarnraiseError
 from contract.ids import GradientId, Version
 from contract.sources.base import Dataset
@@ -36,6 +37,7 @@ class Schooling:
     rule: Aggregator = dataclasses.field(default_factory=lambda: AGGREGATORS.build("mean"))
     optimizer: Optimizer = dataclasses.field(default_factory=lambda: OPTIMIZERS.build("adam"))
     codec: Codec
+    deltas: DeltaForm | None = None
     feedback_decay: float = 0.95
     feedback_max_age: int = 20
 
@@ -48,6 +50,18 @@ class Update:
     losses: dict[str, float]
     num_samples: int
     refused: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Contributed:
+    """A unit as it arrives: the blob, and of the result what is not in it."""
+
+    number: int
+    unit: Unit
+    result: GradientResult
+    blob: bytes
+    # Of the worker that sent it, who will hear what became of it.
+    feedback: Feedback
 
 
 class LocalRun:
@@ -67,14 +81,11 @@ class LocalRun:
             hyperparameters=schooling.hyperparameters,
             rule=schooling.rule,
             optimizer=schooling.optimizer,
+            deltas=schooling.deltas,
         )
+        self._buffers = workload.buffers()
         # Of the one worker that does it all.
-        self._feedback = Feedback(
-            manifest=self._how.vectors.manifest,
-            buffers=workload.buffers(),
-            decay=schooling.feedback_decay,
-            max_age=schooling.feedback_max_age,
-        )
+        self._feedback = self.blank_feedback()
         self.state = TrainingState.start(workload.initial(schooling.seed), self._how)
         self.model: OpenModel = workload.open_model(device)
         self.model.load(self.state.weights)
@@ -92,23 +103,53 @@ class LocalRun:
         schooling = self._schooling
         first = self.state.step * schooling.units_per_update
         beyond = first + schooling.units_per_update
-        results: list[GradientResult] = []
-        verdicts: list[Admitted | Refused] = []
-        for number in range(first, beyond if schooling.num_epochs is None else min(beyond, self._num_units)):
-            unit = self._cutting.unit(number)
-            if on_unit is not None:
-                on_unit(unit)
-            samples = unit.samples(self._dataset, run_seed=schooling.seed)
-            result = self.model.gradient(samples, seed=unit.seed, batch_size=schooling.batch_size)
-            verdicts.append(self._judged(number, unit, result))
+        numbers = range(first, beyond if schooling.num_epochs is None else min(beyond, self._num_units))
+        return self.merge([self.contribution(number, self._feedback, on_unit) for number in numbers])
+
+    def blank_feedback(self) -> Feedback:
+        """Of a worker that has sent nothing yet."""
+        return Feedback(
+            manifest=self._how.vectors.manifest,
+            buffers=self._buffers,
+            decay=self._schooling.feedback_decay,
+            max_age=self._schooling.feedback_max_age,
+        )
+
+    def contribution(
+        self, number: int, feedback: Feedback, on_unit: Callable[[Unit], None] | None = None
+    ) -> Contributed:
+        """What a worker that holds the head's weights makes of the run's n-th unit."""
+        schooling = self._schooling
+        unit = self._cutting.unit(number)
+        if on_unit is not None:
+            on_unit(unit)
+        samples = unit.samples(self._dataset, run_seed=schooling.seed)
+        result = self.model.gradient(samples, seed=unit.seed, batch_size=schooling.batch_size)
+        return Contributed(
+            number=number,
+            unit=unit,
             # The blob has the numbers now.
-            results.append(dataclasses.replace(result, tensors={}))
+            result=dataclasses.replace(result, tensors={}),
+            blob=feedback.encoded(
+                schooling.codec,
+                result.tensors,
+                seed=unit.seed,
+                version=Version(self.state.step),
+                sent_as=number,
+            ),
+            feedback=feedback,
+        )
+
+    def merge(self, contributed: Sequence[Contributed], freshness: Mapping[int, float] | None = None) -> Update:
+        """The next version of these; `freshness` is by number what staleness leaves of a weight, if not all of it."""
+        verdicts = [self._judged(one, (freshness or {}).get(one.number, 1.0)) for one in contributed]
         admitted = [verdict for verdict in verdicts if isinstance(verdict, Admitted)]
         if not admitted:
             reasons = sorted({verdict.verdict for verdict in verdicts if isinstance(verdict, Refused)})
             raise BarnraiseError(f"update {self.state.step}: every gradient was refused: {'; '.join(reasons)}")
         advance(self.state, admitted, self._how)
         self.model.load(self.state.weights)
+        results = [one.result for one in contributed]
         num_samples = sum(result.num_samples for result in results)
         return Update(
             step=self.state.step,
@@ -120,19 +161,19 @@ class LocalRun:
             refused=tuple(verdict.verdict for verdict in verdicts if isinstance(verdict, Refused)),
         )
 
-    def _judged(self, number: int, unit: Unit, result: GradientResult) -> Admitted | Refused:
-        codec, version = self._schooling.codec, Version(self.state.step)
-        blob = self._feedback.encoded(codec, result.tensors, seed=unit.seed, version=version, sent_as=number)
+    def _judged(self, contributed: Contributed, freshness: float) -> Admitted | Refused:
+        blob = contributed.blob
         verdict = admit(
-            gradient=GradientId(number),
-            decoder=open_blob(codec, range_reader(blob), len(blob), self._how.vectors.manifest),
+            gradient=GradientId(contributed.number),
+            decoder=open_blob(self._schooling.codec, range_reader(blob), len(blob), self._how.vectors.manifest),
             vectors=self._how.vectors,
-            num_samples=result.num_samples,
-            unit_samples=unit.num_samples,
+            num_samples=contributed.result.num_samples,
+            unit_samples=contributed.unit.num_samples,
+            decay=freshness,
             clip_norm=self._schooling.gradient_clip_norm,
         )
         if isinstance(verdict, Admitted):
-            self._feedback.settle(number)
+            contributed.feedback.settle(contributed.number)
         else:
-            self._feedback.give_back(number)
+            contributed.feedback.give_back(contributed.number)
         return verdict

@@ -7,11 +7,8 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-
-from contract.errors import BlobError
-from worker.ledger import VersionRecord
 
 _PARTIAL = ".partial"
 _STORE_EVERY_SECONDS = 10.0
@@ -27,20 +24,26 @@ class VersionCache:
         self._store_every = store_every
         self._store_at = -math.inf
 
-    def get(self, record: VersionRecord, fetch: Callable[[int], bytes | None]) -> bytearray | None:
-        """The version's bytes, for the caller to have; None when it was pruned meanwhile."""
-        path = self._folder / f"{record.sha256.hex()}.bin"
-        content = _stored(path, record)
-        if content is not None:
-            return content
-        content = _fetched(record, fetch)
-        if content is not None and time.monotonic() >= self._store_at:
-            self._store_at = time.monotonic() + self._store_every
-            self._store(path, content)
-        return content
+    def get(self, sha256: bytes, num_bytes: int) -> bytearray | None:
+        """The weights of that checksum, for the caller to have."""
+        path = self._path(sha256)
+        try:
+            if path.stat().st_size != num_bytes:
+                return None
+            content = bytearray(num_bytes)
+            with path.open("rb") as file:
+                file.readinto(content)
+            path.touch()
+        except OSError:
+            return None
+        return content if hashlib.sha256(content).digest() == sha256 else None
 
-    def _store(self, path: Path, content: bytearray) -> None:
+    def keep(self, sha256: bytes, content: bytearray) -> None:
         """A full disk or a folder that is not ours is no reason not to compute; the cache only saves a download."""
+        if time.monotonic() < self._store_at:
+            return
+        self._store_at = time.monotonic() + self._store_every
+        path = self._path(sha256)
         draft = path.with_suffix(f"{_PARTIAL}{os.getpid()}")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -52,39 +55,12 @@ class VersionCache:
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
 
+    def _path(self, sha256: bytes) -> Path:
+        return self._folder / f"{sha256.hex()}.bin"
+
     def _oldest(self) -> Iterator[Path]:
         kept = sorted(self._folder.glob("*.bin"), key=lambda path: path.stat().st_mtime, reverse=True)
         yield from kept[self._keep :]
         # What a process that was killed left half written.
         long_ago = time.time() - _DRAFTS_LIVE_SECONDS
         yield from (draft for draft in self._folder.glob(f"*{_PARTIAL}*") if draft.stat().st_mtime < long_ago)
-
-
-def _stored(path: Path, record: VersionRecord) -> bytearray | None:
-    try:
-        if path.stat().st_size != record.num_bytes:
-            return None
-        content = bytearray(record.num_bytes)
-        with path.open("rb") as file:
-            file.readinto(content)
-        path.touch()
-    except OSError:
-        return None
-    return content if hashlib.sha256(content).digest() == record.sha256 else None
-
-
-def _fetched(record: VersionRecord, fetch: Callable[[int], bytes | None]) -> bytearray | None:
-    """Each part is checked as it arrives, and copied once, to its place."""
-    content = bytearray(record.num_bytes)
-    end = 0
-    for number, sha256 in enumerate(record.part_sha256s):
-        part = fetch(number)
-        if part is None:
-            return None
-        begin, end = end, end + len(part)
-        if hashlib.sha256(part).digest() != sha256 or end > record.num_bytes:
-            raise BlobError(f"part {number} of version {record.version} is damaged")
-        content[begin:end] = part
-    if end != record.num_bytes:
-        raise BlobError(f"version {record.version} is not what its record says")
-    return content

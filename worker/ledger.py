@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -18,6 +18,8 @@ from contract.states import RunState
 # Raised whenever a worker of the release before could no longer take part; the ledger refuses those that are too old.
 PROTOCOL: Final = 1
 
+Kind = Literal["weights", "delta"]
+
 _JOIN = text("""
     SELECT * FROM volunteer.join_v1(:run, :name, :host, :device, CAST(:capabilities AS jsonb),
                                     CAST(:software AS jsonb), :protocol)""")
@@ -25,7 +27,7 @@ _CLAIM = text("SELECT * FROM volunteer.claim_v1(:worker)")
 _HEARTBEAT = text("""
     SELECT * FROM volunteer.heartbeat_v1(:worker, CAST(:units AS bigint[]), CAST(:attempts AS integer[]), :phase,
                                          CAST(:progress AS real), CAST(:samples_per_second AS real))""")
-_FETCH_MANIFEST = text("SELECT * FROM volunteer.fetch_manifest_v1(:worker, :version)")
+_FETCH_MANIFEST = text("SELECT * FROM volunteer.fetch_manifest_v1(:worker, :version, :have)")
 _RELEASE = text("SELECT volunteer.release_v1(:worker, :unit, :attempt, :token, :reason, :failed)")
 _LEAVE = text("SELECT volunteer.leave_v1(:worker, :reason)")
 _RUN_DEFINITION = text("SELECT * FROM watch.run_definitions WHERE run = :run")
@@ -40,7 +42,7 @@ _MERGED_SINCE = text("""
 _IS_LED = text("SELECT is_leading FROM watch.coordinators WHERE run = :run")
 _NUM_PRESENT = text("SELECT count(*) FROM watch.workers WHERE run = :run AND is_present")
 # Bytes travel in binary both ways: as text they would cost twice the bytes and five times the time.
-_FETCH_PART = "SELECT volunteer.fetch_part_v1(%b, %b, %b::integer)"
+_FETCH_PART = "SELECT volunteer.fetch_part_v1(%b, %b, %b::integer, %t)"
 _UPLOAD_PART = "SELECT volunteer.upload_part_v1(%b, %b, %b::integer, %b, %b::integer, %b)"
 _SUBMIT = "SELECT volunteer.submit_v1(%b, %b, %b::integer, %b, %t, %b, %b::integer, %b, %b, %t::jsonb, %b::bytea)"
 
@@ -97,14 +99,19 @@ class Directives:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class VersionRecord:
+class Leg:
+    """One thing to fetch on the way to a version: weights as a whole, or the delta from the version before."""
+
+    kind: Kind
     version: Version
-    parent: Version | None
+    # Of the whole weights, where this leg ends.
     sha256: bytes
     num_bytes: int
-    manifest: Mapping[str, Any]
-    optimizer_step: int
+    # Of what is fetched.
+    fetch_bytes: int
     part_sha256s: tuple[bytes, ...]
+    # Of a delta.
+    codec: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,24 +236,30 @@ def heartbeat(
     )
 
 
-def fetch_manifest(conn: Connection, *, worker: WorkerId, version: Version) -> VersionRecord | None:
-    row = conn.execute(_FETCH_MANIFEST, {"worker": worker, "version": version}).one_or_none()
-    if row is None:
-        return None
-    return VersionRecord(
-        version=Version(row.version),
-        parent=row.parent,
-        sha256=row.sha256,
-        num_bytes=row.num_bytes,
-        manifest=row.manifest,
-        optimizer_step=row.optimizer_step,
-        part_sha256s=tuple(row.part_sha256s),
+def fetch_manifest(
+    conn: Connection, *, worker: WorkerId, version: Version, have: Version | None = None
+) -> tuple[Leg, ...]:
+    """The way to a version, for one who has the weights of `have`; empty when it was pruned."""
+    rows = conn.execute(_FETCH_MANIFEST, {"worker": worker, "version": version, "have": have})
+    return tuple(
+        Leg(
+            kind=row.kind,
+            version=Version(row.version),
+            sha256=row.sha256,
+            num_bytes=row.num_bytes,
+            fetch_bytes=row.fetch_bytes,
+            part_sha256s=tuple(row.part_sha256s),
+            codec=row.codec,
+        )
+        for row in rows
     )
 
 
-def fetch_part(conn: Connection, *, worker: WorkerId, version: Version, part: int) -> bytes | None:
+def fetch_part(
+    conn: Connection, *, worker: WorkerId, version: Version, part: int, kind: Kind = "weights"
+) -> bytes | None:
     with binary_cursor(conn) as cursor:
-        row = cursor.execute(_FETCH_PART, (worker, version, part)).fetchone()
+        row = cursor.execute(_FETCH_PART, (worker, version, part, kind)).fetchone()
     return None if row is None else row[0]
 
 

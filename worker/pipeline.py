@@ -8,9 +8,9 @@ import hashlib
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from contract.compressors import Codec
 from contract.database import Notifications
@@ -24,18 +24,18 @@ from contract.errors import (
     OverQuota,
     RunNotOpen,
 )
-from contract.ids import Version
+from contract.ids import Version, WorkerId
 from contract.sources.base import Batch
 from contract.tensors import split
 from contract.workloads.base import GradientResult
 from contract.workloads.units import Unit
 from worker import ledger
-from worker.cache import VersionCache
 from worker.compute import Computer
 from worker.feedback import Sender
+from worker.following import Follower
 from worker.foresight import Foresight
 from worker.heartbeat import Heartbeat, Holdings
-from worker.ledger import Joined, Lease, Submission
+from worker.ledger import Joined, Lease, Leg, Submission
 from worker.retrying import StoppedError, until_it_works
 
 Report = Callable[[str], None]
@@ -74,11 +74,11 @@ class Ahead:
     done: what is claimed earlier is computed on an older version."""
 
     def __init__(
-        self, here: Surroundings, computer: Computer, cache: VersionCache, *, poll_seconds: float, pooler: bool
+        self, here: Surroundings, computer: Computer, follower: Follower, *, poll_seconds: float, pooler: bool
     ) -> None:
         self._here = here
         self._computer = computer
-        self._cache = cache
+        self._follower = follower
         self._poll_seconds = poll_seconds
         self._notifications = Notifications(here.engine, pooler=pooler)
         self._handed_over: Version | None = None
@@ -114,6 +114,10 @@ class Ahead:
                 return task
         return None
 
+    def weights_returned(self) -> None:
+        """Those of the task that was handed out last; the next version may take their place."""
+        self._follower.returned()
+
     def join(self) -> None:
         self._notifications.close()
         self._hungry.set()
@@ -148,6 +152,7 @@ class Ahead:
                 weights = until_it_works(lambda: self._weights(lease), stop=self._here.stop, report=self._here.report)  # noqa: B023
             if (is_new and weights is None) or self._here.holdings.why_dropped(lease) is not None:
                 self._here.holdings.remove(lease)
+                self._follower.returned()
                 continue
             self._handed_over = lease.base_version
             unit = Unit(
@@ -172,14 +177,22 @@ class Ahead:
             return None
 
     def _weights(self, lease: Lease) -> bytearray | None:
-        worker = self._here.joined.worker
-        with self._here.engine.begin() as conn:
-            record = ledger.fetch_manifest(conn, worker=worker, version=lease.base_version)
-            if record is None:
-                return None
-            return self._cache.get(
-                record, lambda part: ledger.fetch_part(conn, worker=worker, version=lease.base_version, part=part)
-            )
+        # Each part in a transaction of its own: a slow line has as long for each as others have for all.
+        engine = self._here.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as conn:
+            return self._follower.weights(lease.base_version, _Library(conn, self._here.joined.worker))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Library:
+    conn: Connection
+    worker: WorkerId
+
+    def way(self, version: Version, *, have: Version | None) -> Sequence[Leg]:
+        return ledger.fetch_manifest(self.conn, worker=self.worker, version=version, have=have)
+
+    def part(self, leg: Leg, number: int) -> bytes | None:
+        return ledger.fetch_part(self.conn, worker=self.worker, version=leg.version, part=number, kind=leg.kind)
 
 
 class Behind:

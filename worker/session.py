@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from contract.compressors import CODECS
 from contract.config import Config
 from contract.database import check_schema, make_engine
+from contract.deltas import DeltaForm
 from contract.errors import BarnraiseError, LeaseLost, NotFound, RunNotOpen
 from contract.states import RunState
 from contract.tensors import unpack
@@ -26,6 +27,7 @@ from worker import devices, ledger
 from worker.cache import VersionCache
 from worker.compute import Computer
 from worker.feedback import open_sender
+from worker.following import Follower
 from worker.happenings import Began, Computed, Delivered, Dropped, Ended, Message, Prepared, Progressed, Report
 from worker.heartbeat import Heartbeat, Holdings, Vitals
 from worker.ledger import Joined
@@ -91,8 +93,13 @@ class Session:
             # The instructor reads it in the ledger.
             self._say_goodbye(here, one_line(failure))
             raise
+        training = here.joined.training
+        follower = Follower(
+            VersionCache(cache_folder(self.config) / "versions"), workload.manifest(),
+            DeltaForm.of(workload, training["downlink"], training["downlink_options"]), stop=self.stop,
+        )  # fmt: skip
         ahead = Ahead(
-            here, computer, VersionCache(cache_folder(self.config) / "versions"),
+            here, computer, follower,
             poll_seconds=self.config.worker.poll_interval, pooler=self.config.database.pooler,
         )  # fmt: skip
         codec = CODECS.build(here.joined.training["codec"], here.joined.training.get("codec_options", {}))
@@ -126,6 +133,7 @@ class Session:
                 computer.load(unpack(task.weights, manifest, max_bytes=len(task.weights)))
                 # The model has them now; a second copy would lie here for as long as the unit takes.
                 task = dataclasses.replace(task, weights=None)
+                ahead.weights_returned()
             try:
                 result = self._compute(here, computer, task)
             except UnitDroppedError as dropped:

@@ -132,7 +132,7 @@ class Staleness(Section):
 
 
 class Compression(Section):
-    """How gradients travel."""
+    """How gradients travel, and model versions back."""
 
     codec: Identifier = Field(default="none", description="Name of the codec; none sends every value whole.")
     options: dict[str, object] = Field(
@@ -143,6 +143,17 @@ class Compression(Section):
     )
     feedback_max_age: CountOrZero = Field(
         default=20, description="Versions after which what was left out is forgotten."
+    )
+    downlink: Identifier = Field(
+        default="none",
+        description="Codec in which the change from version to version travels; none sends every version whole.",
+    )
+    downlink_options: dict[str, object] = Field(
+        default_factory=dict, description="Further options of that codec, by name."
+    )
+    keyframe_interval: Count = Field(
+        default=20,
+        description="Versions between two that are kept whole, for those who cannot follow from change to change.",
     )
 
 

@@ -56,6 +56,15 @@ class Schedule:
     decay_steps: int = 0
     floor: float = 0.0
 
+    @classmethod
+    def of_options(cls, *, warmup_updates: int, decay_updates: int, last_rate_share: float) -> Schedule:
+        """Under the names that workloads give them; ValueError for what makes no schedule."""
+        if min(warmup_updates, decay_updates) < 0:
+            raise ValueError("warmup_updates and decay_updates are not negative")
+        if not 0.0 <= last_rate_share <= 1.0:
+            raise ValueError(f"last_rate_share is from 0 to 1, not {last_rate_share:g}")
+        return cls(warmup_steps=warmup_updates, decay_steps=decay_updates, floor=last_rate_share)
+
     def share(self, step: int) -> float:
         """At the step that follows `step` steps."""
         if step < self.warmup_steps:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from contract.sources.base import Dataset, Kind
-from contract.workloads.base import Hyperparameters, View
+from contract.workloads.base import Group, Hyperparameters, Schedule, View
 from contract.workloads.classifying import ClassifyingModel, classes_misfit, fill_layers
 from contract.workloads.opened import ModuleWorkload
 
@@ -23,10 +23,24 @@ class Mlp(ModuleWorkload):
     channels: int = 1
     hidden_features: int = 128
     num_classes: int = 10
+    warmup_updates: int = 0
+    # 0 keeps the learning rate as it is; it is felt where a last per cent is to be measured.
+    decay_updates: int = 0
+    last_rate_share: float = 0.1
 
     def __post_init__(self) -> None:
         if min(self.image_size, self.channels, self.hidden_features) < 1 or self.num_classes < 2:
             raise ValueError("image_size, channels and hidden_features are at least 1, num_classes at least 2")
+        # Whether its options make one.
+        _ = self._schedule
+
+    @property
+    def _schedule(self) -> Schedule:
+        return Schedule.of_options(
+            warmup_updates=self.warmup_updates,
+            decay_updates=self.decay_updates,
+            last_rate_share=self.last_rate_share,
+        )
 
     @property
     def hyperparameters(self) -> Hyperparameters:
@@ -38,6 +52,10 @@ class Mlp(ModuleWorkload):
 
     def misfit(self, dataset: Dataset) -> str | None:
         return classes_misfit(dataset, self.num_classes)
+
+    def groups(self) -> tuple[Group, ...]:
+        # By its name: a dataclass with slots is another class than the one that super() knows.
+        return tuple(dataclasses.replace(group, schedule=self._schedule) for group in ModuleWorkload.groups(self))
 
     def _module(self) -> nn.Module:
         return nn.Sequential(

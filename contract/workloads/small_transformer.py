@@ -46,10 +46,18 @@ class SmallTransformer(ModuleWorkload):
             raise ValueError(f"features ({self.features}) is no multiple of num_heads ({self.num_heads})")
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout is at least 0 and below 1, not {self.dropout:g}")
-        if min(self.weight_decay, self.warmup_updates, self.decay_updates) < 0:
-            raise ValueError("weight_decay, warmup_updates and decay_updates are not negative")
-        if not 0.0 <= self.last_rate_share <= 1.0:
-            raise ValueError(f"last_rate_share is from 0 to 1, not {self.last_rate_share:g}")
+        if self.weight_decay < 0.0:
+            raise ValueError(f"weight_decay is not negative, {self.weight_decay:g} is")
+        # Whether its options make one.
+        _ = self._schedule
+
+    @property
+    def _schedule(self) -> Schedule:
+        return Schedule.of_options(
+            warmup_updates=self.warmup_updates,
+            decay_updates=self.decay_updates,
+            last_rate_share=self.last_rate_share,
+        )
 
     @property
     def hyperparameters(self) -> Hyperparameters:
@@ -72,9 +80,7 @@ class SmallTransformer(ModuleWorkload):
                 spared=frozenset(
                     name for name, value in parameters.items() if value.dim() < 2 or name.startswith("embedding")
                 ),
-                schedule=Schedule(
-                    warmup_steps=self.warmup_updates, decay_steps=self.decay_updates, floor=self.last_rate_share
-                ),
+                schedule=self._schedule,
             ),
         )
 

@@ -20,6 +20,7 @@ from contract.sources.base import Dataset
 from contract.tensors import unpack
 from coordinator.ledger import versions
 from coordinator.living_run import LivingRun
+from coordinator.weights import read_weights
 
 PREFIX: Final = "held_out/"
 _LOOK_EVERY_SECONDS: Final = 0.2
@@ -122,12 +123,8 @@ class Evaluate:
         return model.evaluate(dataset, max_samples=self.num_samples, watch=self._give_way)
 
     def _weights(self, version: Version) -> bytearray | None:
-        blob = bytearray()
         with self.engine.begin() as conn:
-            expected = versions.find_version(conn, run=self.living.run, version=version).num_bytes
-            for part in versions.read_parts(conn, run=self.living.run, version=version, kind="weights"):
-                blob += part
-        return blob if len(blob) == expected else None
+            return read_weights(conn, run=self.living.run, version=version, how=self.living.how)
 
     def _give_way(self, _num_done: int) -> None:
         while not self.stop.is_set():

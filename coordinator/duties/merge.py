@@ -63,6 +63,8 @@ class Merge:
             raise
         if report.version is not None:
             living.head = report.version
+            if living.how.deltas is None:
+                living.keyframe = report.version
             living.unremembered_bytes += report.num_bytes
             living.judge.forget()
         return report
@@ -116,6 +118,8 @@ class Merge:
             manifest=living.how.vectors.manifest.to_json(),
             optimizer_step=living.state.step,
             parts=living.weights_parts(),
+            is_keyframe=living.how.deltas is None,
+            delta=living.delta(),
         )
         digest = versions.publish_version(conn, run=living.run, new=new)
         gradients.mark_merged(conn, run=living.run, version=version, gradients=ids, weights=shares)

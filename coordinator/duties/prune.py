@@ -23,6 +23,8 @@ class Prune:
     living: LivingRun
     keep_versions: int
     keep_gradient_blobs: int
+    # Deltas of so many versions stay for workers that follow, beyond what it takes to have the versions that are kept.
+    keep_deltas: int
 
     def run_once(self) -> Report:
         living = self.living
@@ -31,8 +33,10 @@ class Prune:
             # optimizer is remembered, with the gradients that were merged since.
             since = living.remembered
             before = Version(living.head - self.keep_versions + 1)
-            num_parts = versions.forget_parts(conn, run=living.run, kind="weights", before=before, spared=since)
-            num_parts += versions.forget_parts(conn, run=living.run, kind="optimizer", before=since, spared=since)
+            num_parts = versions.forget_weights(
+                conn, run=living.run, before=before, spared=since, led_from=Version(living.head - self.keep_deltas)
+            )
+            num_parts += versions.forget_optimizer(conn, run=living.run, before=since)
             up_to = Version(min(since, living.head - self.keep_gradient_blobs))
             num_blobs = gradients.forget_blobs(conn, run=living.run, up_to=up_to)
         if num_parts or num_blobs:

@@ -15,13 +15,17 @@ from contract.database import CHANNEL, binary_cursor
 from contract.errors import LeadershipLost
 from contract.ids import GradientId, RunId, Version
 
-Kind = Literal["weights", "optimizer"]
+Kind = Literal["weights", "delta", "optimizer"]
 Part = bytes | bytearray | memoryview
 
 _ADD_VERSION = text("""
-    INSERT INTO ledger.model_versions (run_id, number, parent, sha256, num_bytes, manifest, optimizer_step)
-    VALUES (:run, :number, :parent, :sha256, :num_bytes, CAST(:manifest AS jsonb), :optimizer_step)
+    INSERT INTO ledger.model_versions (run_id, number, parent, sha256, num_bytes, manifest, optimizer_step, is_keyframe,
+                                       delta_codec, delta_bytes)
+    VALUES (:run, :number, :parent, :sha256, :num_bytes, CAST(:manifest AS jsonb), :optimizer_step, :is_keyframe,
+            :delta_codec, :delta_bytes)
     ON CONFLICT (run_id, number) DO NOTHING""")
+_BECOMES_KEYFRAME = text("""
+    UPDATE ledger.model_versions SET is_keyframe = true WHERE run_id = :run AND number = :version""")
 _ADD_PART = """
     INSERT INTO ledger.model_parts (run_id, version, kind, part, sha256, content)
     VALUES (%b, %b, %t, %b::integer, %b, %b)
@@ -49,23 +53,61 @@ _AGGREGATED_WEIGHTS = text("""
     SELECT gradient, weight
       FROM ledger.aggregations a, unnest(a.gradient_ids, a.weights) AS one (gradient, weight)
      WHERE a.run_id = :run AND a.version = :version""")
+_LAST_WHOLE = text("""
+    SELECT max(version) FROM ledger.model_parts WHERE run_id = :run AND kind = 'weights' AND version <= :up_to""")
+# Those that a whole version leads to without a gap: as many versions lie between the two as numbers.
 _KEPT = text("""
-    SELECT DISTINCT version FROM ledger.model_parts WHERE run_id = :run AND kind = 'weights' ORDER BY version""")
-_FORGET_PARTS = text("""
+    WITH there AS (
+        SELECT version, bool_or(kind = 'weights') AS is_whole, row_number() OVER (ORDER BY version) AS place
+          FROM ledger.model_parts WHERE run_id = :run AND kind IN ('weights', 'delta') GROUP BY version),
+         led AS (
+        SELECT version, place, max(version) FILTER (WHERE is_whole) OVER (ORDER BY version) AS whole,
+               max(place) FILTER (WHERE is_whole) OVER (ORDER BY version) AS place_of_whole
+          FROM there)
+    SELECT version FROM led WHERE version - whole = place - place_of_whole ORDER BY version""")
+# A version that is kept needs the newest whole one up to it, and every delta after that.
+_FORGET_WEIGHTS = text("""
+    WITH kept AS (
+        SELECT CAST(:before AS bigint) AS version UNION SELECT CAST(:spared AS bigint)
+        UNION SELECT number FROM ledger.model_versions WHERE run_id = :run AND is_keeper),
+         ways AS (
+        SELECT k.version AS goal,
+               (SELECT max(p.version) FROM ledger.model_parts p
+                 WHERE p.run_id = :run AND p.kind = 'weights' AND p.version <= k.version) AS whole
+          FROM kept k)
+    DELETE FROM ledger.model_parts p
+     WHERE p.run_id = :run AND p.version < :before
+       AND (p.kind = 'weights' OR (p.kind = 'delta' AND p.version <= :led_from))
+       AND NOT EXISTS (SELECT FROM ways w
+                        WHERE p.version BETWEEN w.whole AND w.goal
+                          AND (p.kind = 'weights') = (p.version = w.whole))""")
+_FORGET_OPTIMIZER = text("""
     DELETE FROM ledger.model_parts p USING ledger.model_versions m
-     WHERE m.run_id = p.run_id AND m.number = p.version AND NOT m.is_keeper AND p.run_id = :run AND p.kind = :kind
-       AND p.version < :before AND p.version IS DISTINCT FROM CAST(:spared AS bigint)""")
+     WHERE m.run_id = p.run_id AND m.number = p.version AND NOT m.is_keeper AND p.run_id = :run
+       AND p.kind = 'optimizer' AND p.version < :before""")
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """What leads to a version from the one before it, in the codec of that name."""
+
+    codec: str
+    parts: Sequence[Part]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class NewVersion:
+    """`parts` are the whole weights; where they are not a keyframe only their checksum and length are written."""
+
     number: Version
     parent: Version | None
     # As JSON text.
     manifest: str
     optimizer_step: int
     parts: Sequence[Part]
+    is_keyframe: bool = True
+    delta: Delta | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +132,15 @@ class Aggregation:
 
 
 def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> bytes:
-    """A version, its weights, and the head that points to it; whoever listens hears of it at the commit. Answers with
+    """A version, the way to it, and the head that points to it; whoever listens hears of it at the commit. Answers with
     the checksum of the weights."""
     with ThreadPoolExecutor(1) as beside:
         # While the database writes, this process would only wait.
         whole = beside.submit(digest_of, new.parts)
-        add_parts(conn, run=run, version=new.number, kind="weights", parts=new.parts)
+        if new.is_keyframe:
+            add_parts(conn, run=run, version=new.number, kind="weights", parts=new.parts)
+        if new.delta is not None:
+            add_parts(conn, run=run, version=new.number, kind="delta", parts=new.delta.parts)
         digest = whole.result()
     added = conn.execute(
         _ADD_VERSION,
@@ -107,6 +152,9 @@ def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> bytes:
             "num_bytes": sum(len(part) for part in new.parts),
             "manifest": new.manifest,
             "optimizer_step": new.optimizer_step,
+            "is_keyframe": new.is_keyframe,
+            "delta_codec": new.delta.codec if new.delta else None,
+            "delta_bytes": sum(len(part) for part in new.delta.parts) if new.delta else None,
         },
     ).rowcount
     if added == 0:
@@ -114,6 +162,12 @@ def publish_version(conn: Connection, *, run: RunId, new: NewVersion) -> bytes:
     conn.execute(_SET_HEAD, {"run": run, "version": new.number})
     conn.execute(_NOTIFY, {"channel": CHANNEL, "payload": f"head {run} {new.number}"})
     return digest
+
+
+def add_keyframe(conn: Connection, *, run: RunId, version: Version, parts: Sequence[Part]) -> None:
+    """The whole weights of a version that only a delta led to."""
+    add_parts(conn, run=run, version=version, kind="weights", parts=parts)
+    conn.execute(_BECOMES_KEYFRAME, {"run": run, "version": version})
 
 
 def add_parts(conn: Connection, *, run: RunId, version: Version, kind: Kind, parts: Sequence[Part]) -> None:
@@ -156,8 +210,14 @@ def read_parts(conn: Connection, *, run: RunId, version: Version, kind: Kind) ->
 
 
 def kept_versions(conn: Connection, *, run: RunId) -> list[Version]:
-    """Those whose weights are still there."""
+    """Those whose weights can still be had."""
     return [Version(number) for number in conn.execute(_KEPT, {"run": run}).scalars()]
+
+
+def last_whole(conn: Connection, *, run: RunId, up_to: Version) -> Version | None:
+    """The newest version whose weights are there in one piece."""
+    found: int | None = conn.execute(_LAST_WHOLE, {"run": run, "up_to": up_to}).scalar_one()
+    return None if found is None else Version(found)
 
 
 def last_remembered(conn: Connection, *, run: RunId, up_to: Version) -> Version | None:
@@ -172,10 +232,16 @@ def aggregated_weights(conn: Connection, *, run: RunId, version: Version) -> dic
     return {GradientId(row.gradient): row.weight for row in rows}
 
 
-def forget_parts(conn: Connection, *, run: RunId, kind: Kind, before: Version, spared: Version | None = None) -> int:
-    """Frees old versions' bytes, except keepers' and those of `spared`; their records stay."""
-    values = {"run": run, "kind": kind, "before": before, "spared": spared}
-    return conn.execute(_FORGET_PARTS, values).rowcount
+def forget_weights(conn: Connection, *, run: RunId, before: Version, spared: Version, led_from: Version) -> int:
+    """Frees the bytes of old versions, except what it takes to have keepers and `spared`, and the deltas after
+    `led_from` for whoever follows; their records stay."""
+    values = {"run": run, "before": before, "spared": spared, "led_from": led_from}
+    return conn.execute(_FORGET_WEIGHTS, values).rowcount
+
+
+def forget_optimizer(conn: Connection, *, run: RunId, before: Version) -> int:
+    """Frees what the optimizer remembered before that version, except keepers'."""
+    return conn.execute(_FORGET_OPTIMIZER, {"run": run, "before": before}).rowcount
 
 
 def digest_of(parts: Sequence[Part]) -> bytes:

@@ -1,4 +1,5 @@
--- Keeps one part of a gradient and answers with the gradient it belongs to. A part sent again replaces the first.
+-- Keeps one part of a gradient and answers with the gradient it belongs to. A part sent again replaces the first,
+-- and counts among the bytes sent.
 CREATE FUNCTION ledger.store_part_v1(p_run bigint, p_worker bigint, p_unit bigint, p_attempt integer,
                                      p_base_version bigint, p_part integer, p_content bytea,
                                      p_max_part_bytes bigint, p_max_gradient_bytes bigint,
@@ -27,11 +28,12 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'BR005', MESSAGE = format('a gradient holds at most %s bytes', p_max_gradient_bytes);
     END IF;
     IF gradient_id IS NULL THEN
-        INSERT INTO ledger.gradients (run_id, unit_id, attempt, worker_id, base_version, state, num_bytes)
-        VALUES (p_run, p_unit, p_attempt, p_worker, p_base_version, 'uploading', store_part_v1.num_bytes)
+        INSERT INTO ledger.gradients (run_id, unit_id, attempt, worker_id, base_version, state, num_bytes, sent_bytes)
+        VALUES (p_run, p_unit, p_attempt, p_worker, p_base_version, 'uploading', store_part_v1.num_bytes, v_size)
         RETURNING id INTO gradient_id;
     ELSE
-        UPDATE ledger.gradients g SET num_bytes = store_part_v1.num_bytes WHERE g.id = store_part_v1.gradient_id;
+        UPDATE ledger.gradients g SET num_bytes = store_part_v1.num_bytes, sent_bytes = g.sent_bytes + v_size
+         WHERE g.id = store_part_v1.gradient_id;
     END IF;
     IF v_old_size IS NULL THEN
         INSERT INTO ledger.gradient_blobs VALUES (gradient_id, p_part, p_content);

@@ -71,6 +71,8 @@ FILES = [
     "views/workers_v1.sql",
     "views/units_v1.sql",
     "views/gradients_v1.sql",
+    "views/bytes_v1.sql",
+    "views/acceptance_v1.sql",
     "views/merges_v1.sql",
     "views/run_definitions_v1.sql",
     "views/coordinators_v1.sql",
@@ -153,7 +155,7 @@ def upgrade() -> None:
         sa.Column("part", sa.Integer(), nullable=False),
         sa.Column("sha256", postgresql.BYTEA(), nullable=False),
         sa.Column("content", postgresql.BYTEA(), nullable=False),
-        sa.CheckConstraint("kind IN ('weights', 'optimizer')", name=op.f("ck_model_parts_kind_is_known")),
+        sa.CheckConstraint("kind IN ('weights', 'delta', 'optimizer')", name=op.f("ck_model_parts_kind_is_known")),
         sa.CheckConstraint(
             "octet_length(content) BETWEEN 1 AND 16777216", name=op.f("ck_model_parts_part_fits_a_message")
         ),
@@ -257,6 +259,7 @@ def upgrade() -> None:
         sa.Column("num_samples", sa.BigInteger(), nullable=True),
         sa.Column("losses", postgresql.JSONB(), server_default=sa.text("'{}'::jsonb"), nullable=False),
         sa.Column("num_bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("sent_bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("num_parts", sa.Integer(), nullable=True),
         sa.Column("sha256", postgresql.BYTEA(), nullable=True),
         sa.Column("verdict", sa.Text(), nullable=True),
@@ -308,8 +311,16 @@ def upgrade() -> None:
         sa.Column("num_bytes", sa.BigInteger(), nullable=False),
         sa.Column("manifest", postgresql.JSONB(), nullable=False),
         sa.Column("optimizer_step", sa.BigInteger(), nullable=False),
+        sa.Column("is_keyframe", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("delta_codec", sa.Text(), nullable=True),
+        sa.Column("delta_bytes", sa.BigInteger(), nullable=True),
         sa.Column("is_keeper", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("created_at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "(delta_codec IS NULL) = (delta_bytes IS NULL)", name=op.f("ck_model_versions_delta_has_a_codec")
+        ),
+        sa.CheckConstraint("delta_bytes > 0", name=op.f("ck_model_versions_delta_has_bytes")),
+        sa.CheckConstraint("is_keyframe OR delta_bytes IS NOT NULL", name=op.f("ck_model_versions_can_be_fetched")),
         sa.CheckConstraint("num_bytes > 0", name=op.f("ck_model_versions_has_bytes")),
         sa.CheckConstraint("number >= 0 AND parent < number", name=op.f("ck_model_versions_parent_comes_first")),
         sa.CheckConstraint("octet_length(sha256) = 32", name=op.f("ck_model_versions_sha256_is_whole")),

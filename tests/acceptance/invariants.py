@@ -6,6 +6,11 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
+from contract.workloads import WORKLOADS
+from coordinator.ledger import runs, versions
+from coordinator.mathematics import Mathematics
+from coordinator.weights import read_weights
+
 # Each finds what must not be.
 _BREACHES: Final = {
     "a version does not follow its parent": """
@@ -34,10 +39,22 @@ _BREACHES: Final = {
                   FROM ledger.model_parts WHERE run_id = :run AND kind = 'weights' GROUP BY version) p
             ON p.version = v.number
          WHERE v.run_id = :run AND (p.sha256 <> v.sha256 OR p.num_bytes <> v.num_bytes OR NOT p.is_whole)""",
-    "the head has no weights": """
-        SELECT head_version FROM ledger.runs r WHERE r.id = :run AND NOT EXISTS (
-            SELECT FROM ledger.model_parts p
-             WHERE p.run_id = r.id AND p.version = r.head_version AND p.kind = 'weights')""",
+    "a stored delta is not what its version says": """
+        SELECT v.number
+          FROM ledger.model_versions v
+          JOIN (SELECT version, sum(octet_length(content)) AS num_bytes, count(*) = max(part) + 1 AS is_whole
+                  FROM ledger.model_parts WHERE run_id = :run AND kind = 'delta' GROUP BY version) p
+            ON p.version = v.number
+         WHERE v.run_id = :run AND (p.num_bytes IS DISTINCT FROM v.delta_bytes OR NOT p.is_whole)""",
+    "there is no way to the head": """
+        WITH whole AS (SELECT r.head_version, max(p.version) AS version
+                         FROM ledger.runs r
+                         LEFT JOIN ledger.model_parts p ON p.run_id = r.id AND p.kind = 'weights'
+                        WHERE r.id = :run GROUP BY r.head_version)
+        SELECT head_version, version FROM whole
+         WHERE head_version - version IS DISTINCT FROM (
+            SELECT count(*) FROM ledger.model_parts p
+             WHERE p.run_id = :run AND p.kind = 'delta' AND p.part = 0 AND p.version > whole.version)""",
     "nobody can go on from here: neither the optimizer nor the gradients since it was last written": """
         SELECT g.id FROM ledger.gradients g
          WHERE g.run_id = :run AND g.state = 'merged'
@@ -76,6 +93,8 @@ _BREACHES: Final = {
     "a gradient was not used, and nobody says why": """
         SELECT id, state FROM ledger.gradients
          WHERE run_id = :run AND state IN ('rejected', 'discarded') AND coalesce(verdict, '') = ''""",
+    "more bytes make a gradient than were sent": """
+        SELECT id FROM ledger.gradients WHERE run_id = :run AND sent_bytes < num_bytes""",
     "a unit is left over": """
         SELECT id, state FROM ledger.work_units WHERE run_id = :run AND state NOT IN ('merged', 'cancelled')""",
 }
@@ -102,3 +121,12 @@ def check_ledger(conn: Connection, name: str) -> None:
     found = {what: conn.execute(text(query), {"run": run}).all() for what, query in queries.items()}
     breaches = {what: rows for what, rows in found.items() if rows}
     assert not breaches, breaches
+    _read_all(conn, name)
+
+
+def _read_all(conn: Connection, name: str) -> None:
+    """Reading compares with the checksum that was published."""
+    record = runs.read_run(conn, name=name)
+    how = Mathematics.of(WORKLOADS.build(record.workload, record.workload_options), record.training)
+    for version in versions.kept_versions(conn, run=record.run):
+        assert read_weights(conn, run=record.run, version=version, how=how), f"there is no way to version {version}"

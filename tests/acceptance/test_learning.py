@@ -12,10 +12,12 @@ import torch
 from contract.config import Config
 from contract.tensors import unpack
 from contract.workloads.base import OpenModel
-from coordinator.ledger import runs, versions
+from coordinator.ledger import runs
+from coordinator.mathematics import Mathematics
 from coordinator.new_run import new_run, open_dataset, open_workload
 from coordinator.solo import schooling_of
 from coordinator.training_local import LocalRun
+from coordinator.weights import read_weights
 from tests.acceptance.stage import RUN, Stage, open_stage
 from tests.servers.databases import Database
 
@@ -132,8 +134,9 @@ def model_at_the_head(stage: Stage, config: Config) -> OpenModel:
     workload = open_workload(config)
     with stage.owner.connect() as conn:
         record = runs.read_run(conn, name=RUN)
-        parts = versions.read_parts(conn, run=record.run, version=record.head_version, kind="weights")
-        content = b"".join(parts)
+        how = Mathematics.of(workload, record.training)
+        content = read_weights(conn, run=record.run, version=record.head_version, how=how)
+    assert content is not None
     model = workload.open_model()
     model.load(unpack(content, workload.manifest(), max_bytes=len(content)))
     return model

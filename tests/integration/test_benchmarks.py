@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from benchmarks import blobs, efficiency, queue, space
+from benchmarks import blobs, efficiency, learning, queue, space
 
 
 def test_the_queue_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,6 +25,17 @@ def test_space_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     space.main(["--rounds", "2", "--gradients", "2", "--kilobytes", "64"])
 
     assert "2 rounds of 2 x 64 kB" in capsys.readouterr().out
+
+
+def test_learning_is_measured(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    kept = str(tmp_path / "kept.json")
+    learning.main(["--quick", "--only", "mlp", "--settings", "dense;fp16", "--keep", kept])
+    capsys.readouterr()
+    learning.main(["--quick", "--only", "mlp", "--settings", "async, equal workers", "--keep", kept])
+
+    table = capsys.readouterr().out
+    assert "| fp16 " in table
+    assert "| async, equal workers " in table
 
 
 @pytest.mark.nightly

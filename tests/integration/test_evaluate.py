@@ -108,7 +108,9 @@ def test_where_the_version_that_was_due_is_pruned_the_head_is_measured(school: S
     evaluate.run_once()
     school.publish_up_to(57)
     with school.engine.begin() as conn:
-        versions.forget_parts(conn, run=school.living.run, kind="weights", before=Version(53))
+        versions.forget_weights(
+            conn, run=school.living.run, before=Version(53), spared=Version(57), led_from=Version(57)
+        )
     assert evaluate.run_once().version == 57
 
 

@@ -48,6 +48,8 @@ def run_named(name: str, **changes: object) -> runs.NewRun:
             "rule_options": {},
             "optimizer": "adam",
             "optimizer_options": {},
+            "downlink": "none",
+            "downlink_options": {},
         },
     )
     return dataclasses.replace(new, **changes)  # type: ignore[arg-type]
@@ -72,7 +74,7 @@ def parent(owner: Engine) -> LivingRun:
             versions.publish_version(conn, run=run, new=new)
         parts = [part for _, part in split(living.state.optimizer_blob, 1000)]
         versions.add_parts(conn, run=run, version=Version(2), kind="optimizer", parts=parts)
-        versions.forget_parts(conn, run=run, kind="optimizer", before=Version(2))
+        versions.forget_optimizer(conn, run=run, before=Version(2))
         return open_run(conn, name="parent")
 
 
@@ -142,7 +144,7 @@ def test_weights_that_mean_something_else_by_now_are_refused(owner: Engine, pare
 
 def test_a_pruned_version_says_which_exist(owner: Engine, parent: LivingRun) -> None:
     with owner.begin() as conn:
-        versions.forget_parts(conn, run=parent.run, kind="weights", before=Version(1))
+        versions.forget_weights(conn, run=parent.run, before=Version(1), spared=Version(1), led_from=Version(2))
     with pytest.raises(NotFound, match="version 0 of run parent were pruned; these still exist: 1, 2"):
         fork(owner, run_named("child"), Origin.parse("parent@0"))
 

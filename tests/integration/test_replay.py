@@ -56,7 +56,7 @@ def remember(shop: Workshop) -> Remember:
 
 
 def prune(shop: Workshop) -> None:
-    Prune(engine=shop.owner, living=shop.living, keep_versions=1, keep_gradient_blobs=0).run_once()
+    Prune(engine=shop.owner, living=shop.living, keep_versions=1, keep_gradient_blobs=0, keep_deltas=0).run_once()
 
 
 def test_a_restart_merges_again_what_the_optimizer_had_not_written_down(shop: Workshop, ada: Person) -> None:

@@ -5,17 +5,22 @@ import os
 import time
 from pathlib import Path
 
-from contract.ids import Version
 from worker.cache import VersionCache
-from worker.ledger import VersionRecord
+
+WEIGHTS = bytearray(b"weights")
+SHA256 = hashlib.sha256(WEIGHTS).digest()
 
 
-def record(content: bytes) -> VersionRecord:
-    sha256 = hashlib.sha256(content).digest()
-    return VersionRecord(
-        version=Version(1), parent=None, sha256=sha256, num_bytes=len(content), manifest={}, optimizer_step=1,
-        part_sha256s=(sha256,),
-    )  # fmt: skip
+def test_what_was_kept_is_there_again(tmp_path: Path) -> None:
+    VersionCache(tmp_path).keep(SHA256, WEIGHTS)
+    assert VersionCache(tmp_path).get(SHA256, len(WEIGHTS)) == WEIGHTS
+
+
+def test_what_was_changed_on_disk_is_not_there(tmp_path: Path) -> None:
+    VersionCache(tmp_path).keep(SHA256, WEIGHTS)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(b"weighty")
+    assert VersionCache(tmp_path).get(SHA256, len(WEIGHTS)) is None
 
 
 def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path: Path) -> None:
@@ -23,7 +28,7 @@ def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path: Path)
     for draft in (left, under_way):
         draft.write_bytes(b"half")
     os.utime(left, (time.time() - 7200, time.time() - 7200))
-    assert VersionCache(tmp_path).get(record(b"weights"), lambda _: b"weights") == b"weights"
+    VersionCache(tmp_path).keep(SHA256, WEIGHTS)
     assert not left.exists()
     assert under_way.exists()
 
@@ -31,4 +36,5 @@ def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path: Path)
 def test_a_folder_that_cannot_be_had_costs_a_download_and_no_more(tmp_path: Path) -> None:
     occupied = tmp_path / "versions"
     occupied.write_text("a file")
-    assert VersionCache(occupied).get(record(b"weights"), lambda _: b"weights") == b"weights"
+    VersionCache(occupied).keep(SHA256, WEIGHTS)
+    assert VersionCache(occupied).get(SHA256, len(WEIGHTS)) is None

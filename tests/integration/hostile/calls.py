@@ -193,6 +193,11 @@ CASES: tuple[Case, ...] = (
     ),
     without_effect("fetch_manifest_v1: a version that is not", FETCH_MANIFEST.call(version="1000000000")),
     without_effect("fetch_manifest_v1: NULL as version", FETCH_MANIFEST.call(version="NULL")),
+    without_effect(
+        "fetch_manifest_v1: a version to come, from far away", FETCH_MANIFEST.call(version="1", have="-1000000000")
+    ),
+    without_effect("fetch_part_v1: what the optimizer remembers", FETCH_PART.call(kind="'optimizer'")),
+    without_effect("fetch_part_v1: NULL as kind", FETCH_PART.call(kind="NULL")),
     without_effect("fetch_part_v1: NULL as version", FETCH_PART.call(version="NULL")),
     without_effect("fetch_part_v1: NULL as part", FETCH_PART.call(part="NULL")),
     without_effect("fetch_part_v1: a part that is not", FETCH_PART.call(part="-1")),

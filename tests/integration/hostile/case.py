@@ -75,12 +75,12 @@ HEARTBEAT = Function(
 )
 FETCH_MANIFEST = Function(
     name="fetch_manifest_v1",
-    arguments={"worker": "<worker>", "version": "0"},
+    arguments={"worker": "<worker>", "version": "0", "have": "0"},
     refuses_null={"worker": NOT_FOUND},
 )
 FETCH_PART = Function(
     name="fetch_part_v1",
-    arguments={"worker": "<worker>", "version": "0", "part": "0"},
+    arguments={"worker": "<worker>", "version": "0", "part": "0", "kind": "'weights'"},
     refuses_null={"worker": NOT_FOUND},
 )
 UPLOAD_PART = Function(

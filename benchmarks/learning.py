@@ -1,0 +1,254 @@
+"""What compression, lateness and local steps cost in learning: equal samples, against dense synchronous training.
+
+    python -m benchmarks.learning [--quick] [--only mlp,small_transformer,dcgan] [--settings dense,fp16]
+                                  [--seeds 3] [--keep FILE]
+
+One process trains the class: gradients, codecs, rules, optimizer and staleness are the product's own, arrival is
+simulated. `--keep` adds what was measured to a file, and prints a table of all that is in it: a long benchmark can be
+run in pieces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from benchmarks.simulated import AsTheyCome, Traffic, in_rounds
+from benchmarks.table import print_table
+from contract.compressors import CODECS
+from contract.sources import SOURCES, Dataset, Split
+from contract.workloads import WORKLOADS
+from contract.workloads.base import Workload
+from coordinator.class_size import num_gradients_for
+from coordinator.decays import DECAYS
+from coordinator.staleness import Policy
+from coordinator.training_local import LocalRun, Schooling
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """`judged` is the metric that the targets speak of, less of it is better; `also` is shown beside it."""
+
+    workload: str
+    options: Mapping[str, object]
+    data: str
+    data_options: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    batch_size: int
+    num_batches: int
+    num_judged: int
+    judged: str = "loss"
+    also: str | None = None
+    num_seeds: int
+
+    def opened(self, split: Split) -> tuple[Workload, Dataset]:
+        workload = WORKLOADS.build(self.workload, self.options)
+        source = SOURCES.build(self.data, self.data_options)
+        return workload, source.open(path=None, split=split, num_samples=None, **workload.view)
+
+    def train(self, setting: Setting, *, seed: int) -> Measured:
+        workload, dataset = self.opened("train")
+        _, held_out = self.opened("held_out")
+        run = LocalRun(workload, dataset, setting.schooling(self, workload, seed))
+        began = time.monotonic()
+        traffic = setting.train(run, num_units=self.num_batches // setting.batches_per_unit)
+        return Measured(
+            lesson=self.workload,
+            setting=setting.name,
+            seed=seed,
+            metrics=run.model.evaluate(held_out, max_samples=self.num_judged),
+            num_exchanges=traffic.num_exchanges,
+            sent_bytes=traffic.sent_bytes,
+            num_refused=traffic.num_refused,
+            mean_staleness=statistics.fmean(traffic.staleness),
+            seconds=time.monotonic() - began,
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """How a class learns. Asynchronous where its workers have speeds."""
+
+    name: str
+    codec: str = "none"
+    codec_options: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    speeds: tuple[float, ...] = ()
+    decay: str = "inverse_sqrt"
+    batches_per_unit: int = 1
+
+    def schooling(self, lesson: Lesson, workload: Workload, seed: int) -> Schooling:
+        return Schooling(
+            seed=seed,
+            batch_size=lesson.batch_size,
+            batches_per_unit=self.batches_per_unit,
+            hyperparameters=workload.hyperparameters,
+            codec=CODECS.build(self.codec, self.codec_options),
+        )
+
+    def train(self, run: LocalRun, *, num_units: int) -> Traffic:
+        if not self.speeds:
+            return in_rounds(run, num_units=num_units, num_workers=NUM_WORKERS)
+        policy = Policy.of({"policy": "adaptive", "decay": self.decay})
+        per_update = num_gradients_for(len(self.speeds))
+        return AsTheyCome(run, speeds=self.speeds, per_update=per_update, policy=policy).train(num_units)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    lesson: str
+    setting: str
+    seed: int
+    metrics: Mapping[str, float]
+    num_exchanges: int
+    sent_bytes: int
+    num_refused: int
+    mean_staleness: float
+    seconds: float
+
+
+NUM_WORKERS: Final = 4
+DENSE: Final = "dense"
+# A laptop of the other three's speed, a faster one, and three that are slower and slower.
+_EQUAL, _UNEQUAL = (1.0, 1.0, 1.0, 1.0), (2.0, 1.0, 0.5, 0.2, 0.1)
+
+LESSONS: Final = {
+    "mlp": Lesson(
+        workload="mlp",
+        options={"num_classes": 36, "decay_updates": 1600, "last_rate_share": 0.05},
+        data="glyphs",
+        # Harder than it comes, or the loss would end near zero, and a per cent of it be nothing.
+        data_options={"num_classes": 36, "rotation_degrees": 20, "shift_percent": 8, "noise": 60},
+        batch_size=32,
+        num_batches=6400,
+        num_judged=10_000,
+        also="accuracy",
+        num_seeds=3,
+    ),
+    "small_transformer": Lesson(
+        workload="small_transformer",
+        options={"features": 64, "hidden_features": 256, "num_layers": 2, "context": 64, "decay_updates": 400},
+        data="stdlib",
+        batch_size=8,
+        num_batches=1600,
+        num_judged=1024,
+        also="perplexity",
+        num_seeds=1,
+    ),
+    "dcgan": Lesson(
+        workload="dcgan",
+        options={"image_size": 32, "generator_features": 16, "discriminator_features": 16},
+        data="glyphs",
+        batch_size=32,
+        num_batches=1600,
+        num_judged=1024,
+        judged="frechet_distance",
+        num_seeds=1,
+    ),
+}
+
+
+def settings() -> Iterator[Setting]:
+    yield Setting(name=DENSE)
+    for codec in CODECS.names:
+        if codec != "none":
+            yield Setting(name=codec, codec=codec)
+    yield Setting(name="async, equal workers", speeds=_EQUAL)
+    for decay in DECAYS.names:
+        yield Setting(name=f"async, unequal workers, {decay}", speeds=_UNEQUAL, decay=decay)
+
+
+def comparison(lesson: Lesson, measured: Sequence[Measured]) -> list[list[str]]:
+    """A line for each setting that was measured, against dense runs of the same seeds."""
+    dense = {one.seed: one for one in measured if one.setting == DENSE}
+    lines = []
+    for setting in settings():
+        ours = [one for one in measured if one.setting == setting.name]
+        if not ours:
+            continue
+        ratios = [
+            one.metrics[lesson.judged] / dense[one.seed].metrics[lesson.judged] - 1.0
+            for one in ours
+            if one.seed in dense
+        ]
+        lines.append(
+            [
+                setting.name,
+                _of([one.metrics[lesson.judged] for one in ours], "{:.4f}"),
+                "" if setting.name == DENSE else _of(ratios, "{:+.1%}"),
+                _of([one.metrics[lesson.also] for one in ours], "{:.4f}") if lesson.also else "",
+                f"{ours[0].num_exchanges:,}",
+                f"{ours[0].sent_bytes / 1e6:,.2f}",
+                f"{next(iter(dense.values())).sent_bytes / ours[0].sent_bytes:,.1f}" if dense else "",
+                f"{statistics.fmean(one.mean_staleness for one in ours):.1f}",
+                f"{sum(one.num_refused for one in ours) / sum(one.num_exchanges for one in ours):.1%}",
+            ]
+        )
+    return lines
+
+
+def _of(values: Sequence[float], form: str) -> str:
+    """The median, and between what the seeds lie."""
+    middle = form.format(statistics.median(values))
+    if len(values) == 1:
+        return middle
+    return f"{middle} ({form.format(min(values))} to {form.format(max(values))})"
+
+
+def read_kept(file: Path) -> list[Measured]:
+    return [Measured(**one) for one in json.loads(file.read_text())] if file.exists() else []
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="so few samples that nothing is learnt")
+    parser.add_argument("--only", default=",".join(LESSONS), help="some of the lessons, separated by commas")
+    parser.add_argument("--settings", help="some of the settings, separated by semicolons")
+    parser.add_argument("--seeds", type=int, help="how many runs of each setting")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="a file that remembers what was measured")
+    given = parser.parse_args(arguments)
+    chosen = {setting.name: setting for setting in settings()}
+    if given.settings:
+        chosen = {name: chosen[name] for name in given.settings.split(";")}
+    measured = read_kept(given.keep) if given.keep else []
+    for name in given.only.split(","):
+        lesson = LESSONS[name]
+        if given.quick:
+            lesson = dataclasses.replace(lesson, num_batches=80, num_judged=128, num_seeds=1)
+        for setting in chosen.values():
+            for seed in range(given.first_seed, given.first_seed + (given.seeds or lesson.num_seeds)):
+                of_before = [
+                    one for one in measured if (one.lesson, one.setting, one.seed) != (name, setting.name, seed)
+                ]
+                measured = [*of_before, lesson.train(setting, seed=seed)]
+                if given.keep:
+                    given.keep.write_text(json.dumps([dataclasses.asdict(one) for one in measured], indent=1))
+        of_lesson = [one for one in measured if one.lesson == name]
+        print_table(
+            f"{name} on {lesson.data}, {lesson.num_batches * lesson.batch_size:,} samples",
+            (
+                "setting",
+                f"held-out {lesson.judged}",
+                "against dense",
+                lesson.also or "",
+                "exchanges",
+                "MB sent",
+                "times fewer bytes",
+                "staleness",
+                "refused",
+            ),
+            comparison(lesson, of_lesson),
+            ["Medians, in brackets the extremes over the seeds; against dense by seed."],
+        )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()

@@ -1,0 +1,32 @@
+"""The weights of a version, from what the ledger has of the way to it: a whole version, and the deltas after it."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from contract.errors import BlobError
+from contract.ids import RunId, Version
+from contract.tensors import sha256, unpack
+from coordinator.ledger import versions
+from coordinator.mathematics import Mathematics
+
+
+def read_weights(conn: Connection, *, run: RunId, version: Version, how: Mathematics) -> bytearray | None:
+    """None where they were pruned, BlobError where what is there comes to something else than was published."""
+    whole = versions.last_whole(conn, run=run, up_to=version)
+    if whole is None:
+        return None
+    blob = bytearray().join(versions.read_parts(conn, run=run, version=whole, kind="weights"))
+    if whole < version:
+        if how.deltas is None:
+            return None
+        manifest = how.vectors.manifest
+        weights = unpack(blob, manifest, max_bytes=manifest.blob_bytes)
+        for number in range(whole + 1, version + 1):
+            delta = b"".join(versions.read_parts(conn, run=run, version=Version(number), kind="delta"))
+            if not delta:
+                return None
+            how.deltas.apply(delta, weights)
+    if sha256(blob) != versions.find_version(conn, run=run, version=version).sha256:
+        raise BlobError(f"the weights of version {version} are not what was published: the ledger is damaged")
+    return blob
