@@ -47,6 +47,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.blobs
 	$(BIN)/python -m benchmarks.compute
 	$(BIN)/python -m benchmarks.efficiency
+	$(BIN)/python -m benchmarks.acceptance
 	$(BIN)/python -m benchmarks.learning
 	$(BIN)/python -m benchmarks.space --rounds $(ROUNDS)
 

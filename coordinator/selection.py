@@ -12,7 +12,7 @@ from coordinator.leadership import Leadership
 from coordinator.ledger import gradients, units
 from coordinator.ledger.gradients import WaitingGradient
 from coordinator.living_run import LivingRun
-from coordinator.staleness import Submission
+from coordinator.staleness import sift
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,33 +86,20 @@ def _of_the_pool(conn: Connection, living: LivingRun, leadership: Leadership, de
     Here the deadline says how long a gradient waits for others.
     """
     waiting = gradients.waiting_gradients(conn, run=living.run)
-    policy, speeds = living.staleness, {}
-    if policy.policy == "adaptive":
-        living.paces.see(
-            Submission(gradient=gradient.gradient, worker=gradient.worker, at=gradient.submitted_at)
-            for gradient in waiting
-        )
-        speeds = living.paces.speeds()
-    fresh: list[WaitingGradient] = []
-    freshness: dict[GradientId, float] = {}
-    refused: list[str] = []
-    for gradient in waiting:
-        found = policy.judge(base=gradient.base_version, head=living.head, speed=speeds.get(gradient.worker, 1.0))
-        if (verdict := found.verdict) is not None:
-            leadership.require(conn)
-            gradients.refuse_stale(conn, gradient=gradient.gradient, verdict=verdict)
-            refused.append(verdict)
-        else:
-            fresh.append(gradient)
-            freshness[gradient.gradient] = found.share
+    sifted = sift(waiting, head=living.head, policy=living.staleness, paces=living.paces)
+    for gradient, verdict in sifted.stale:
+        leadership.require(conn)
+        gradients.refuse_stale(conn, gradient=gradient.gradient, verdict=verdict)
+    fresh, freshness = sifted.fresh, sifted.shares
+    refused = tuple(verdict for _, verdict in sifted.stale)
     needed = _needed(conn, living)
     if len(fresh) >= needed and living.how.rule.problem(len(fresh)) is None:
-        return Selection(gradients=fresh, freshness=freshness, refused=tuple(refused))
+        return Selection(gradients=fresh, freshness=freshness, refused=refused)
     longest = max((gradient.waited_seconds for gradient in fresh), default=0.0)
     if longest < deadline_seconds:
-        return Selection(early=fresh, refused=tuple(refused))
+        return Selection(early=fresh, refused=refused)
     overdue = _overdue(conn, living, fresh, longest, deadline_seconds)
-    return Selection(gradients=() if overdue else fresh, freshness=freshness, refused=tuple(refused), overdue=overdue)
+    return Selection(gradients=() if overdue else fresh, freshness=freshness, refused=refused, overdue=overdue)
 
 
 def _needed(conn: Connection, living: LivingRun) -> int:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 from contract.config.training_sections import Staleness
 from contract.ids import GradientId, Version, WorkerId
@@ -84,6 +84,19 @@ class Submission:
     at: float
 
 
+class Arrival(Protocol):
+    """A gradient that waits; `submitted_at` in seconds of the database's clock."""
+
+    @property
+    def gradient(self) -> GradientId: ...
+    @property
+    def worker(self) -> WorkerId: ...
+    @property
+    def base_version(self) -> Version: ...
+    @property
+    def submitted_at(self) -> float: ...
+
+
 class Paces:
     """How fast each worker submits, from its last submissions."""
 
@@ -114,3 +127,35 @@ class Paces:
             worker: min(max(median / own, _SLOWEST), _FASTEST) if own > 0.0 else _FASTEST
             for worker, own in intervals.items()
         }
+
+
+A = TypeVar("A", bound=Arrival)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Sifted(Generic[A]):
+    """`shares` is what staleness leaves of the weights of the fresh; the stale have a verdict each."""
+
+    fresh: Sequence[A]
+    shares: Mapping[GradientId, float]
+    stale: Sequence[tuple[A, str]]
+
+
+def sift(waiting: Sequence[A], *, head: Version, policy: Policy, paces: Paces) -> Sifted[A]:
+    speeds: Mapping[WorkerId, float] = {}
+    if policy.policy == "adaptive":
+        paces.see(Submission(gradient=one.gradient, worker=one.worker, at=one.submitted_at) for one in waiting)
+        speeds = paces.speeds()
+    fresh: list[A] = []
+    shares: dict[GradientId, float] = {}
+    stale: list[tuple[A, str]] = []
+    for one in waiting:
+        # Of a new worker nothing is known yet; were it taken for one like the others, the slow would be refused their
+        # first gradients for being slow.
+        found = policy.judge(base=one.base_version, head=head, speed=speeds.get(one.worker, _SLOWEST))
+        if (verdict := found.verdict) is not None:
+            stale.append((one, verdict))
+        else:
+            fresh.append(one)
+            shares[one.gradient] = found.share
+    return Sifted(fresh=fresh, shares=shares, stale=stale)
