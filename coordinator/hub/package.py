@@ -23,7 +23,9 @@ from coordinator import curves, pictures
 from coordinator.duties.evaluate import PREFIX
 from coordinator.hub.card import Card
 from coordinator.ledger import runs, sharing, versions, watching
+from coordinator.mathematics import Mathematics
 from coordinator.pictures import Stage, pixels_from
+from coordinator.weights import read_weights
 
 WEIGHTS: Final = "model.safetensors"
 MODEL: Final = "config.json"
@@ -49,10 +51,9 @@ def read(conn: Connection, *, run: str, version: Version | None = None) -> Conte
     version = record.head_version if version is None else version
     if version > record.head_version:
         raise NotFound(f"run {run} has no version {version} yet; the newest is {record.head_version}")
-    weights = bytearray()
-    for part in versions.read_parts(conn, run=record.run, version=version, kind="weights"):
-        weights += part
-    if not weights:
+    how = Mathematics.of(WORKLOADS.build(record.workload, record.workload_options), record.training)
+    weights = read_weights(conn, run=record.run, version=version, how=how)
+    if weights is None:
         kept = ", ".join(map(str, versions.kept_versions(conn, run=record.run)))
         raise NotFound(f"the weights of version {version} of run {run} were pruned; these still exist: {kept}")
     found = versions.find_version(conn, run=record.run, version=version)
