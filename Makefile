@@ -4,6 +4,8 @@ VENV := .venv
 # Of benchmarks.space: half a second each.
 ROUNDS ?= 2000
 BIN := $(VENV)/bin
+# Libraries that `make bench` measures us against; what they require contradicts what we do.
+PEERS := .venv-peers
 INSTALLED := $(VENV)/.installed
 
 .PHONY: setup demo walkthrough check test nightly bench docs clean
@@ -41,7 +43,13 @@ nightly: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python -m docs.generate
 
-bench: $(INSTALLED)
+$(PEERS)/.installed: benchmarks/peers/requirements.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps byzfl==0.0.11
+	@touch $@
+
+bench: $(INSTALLED) $(PEERS)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks.queue
 	$(BIN)/python -m benchmarks.blobs
@@ -50,6 +58,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.acceptance
 	$(BIN)/python -m benchmarks.learning
 	$(BIN)/python -m benchmarks.space --rounds $(ROUNDS)
+	$(BIN)/python -m benchmarks.codecs
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis

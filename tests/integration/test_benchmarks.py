@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import blobs, efficiency, learning, queue, space
+from benchmarks import blobs, codecs, efficiency, learning, queue, space
+from contract.compressors import CODECS
 
 
 def test_the_queue_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,6 +26,13 @@ def test_space_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     space.main(["--rounds", "2", "--gradients", "2", "--kilobytes", "64"])
 
     assert "2 rounds of 2 x 64 kB" in capsys.readouterr().out
+
+
+def test_codecs_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    codecs.main(["--quick", "--repeats", "1"])
+
+    table = capsys.readouterr().out
+    assert all(f"| {name} " in table for name in CODECS.names)
 
 
 def test_learning_is_measured(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
