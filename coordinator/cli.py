@@ -52,6 +52,8 @@ for command in (
     runs.runs,
     runs.fork,
     training.train_local,
+    sharing.generate,
+    sharing.plots,
     sharing.push,
     people.invite,
     people.revoke,

@@ -17,6 +17,7 @@ from coordinator.duties.prune_events import PruneEvents
 from coordinator.duties.push import Push
 from coordinator.duties.raise_server import RaiseServer
 from coordinator.duties.roll_call import RollCall
+from coordinator.duties.sample import MakeSamples
 from coordinator.duties.trim_logs import TrimLogs
 from coordinator.hub.repository import Repository
 from coordinator.leadership import LEASE_SECONDS, Leadership
@@ -48,7 +49,7 @@ class Housekeeping:
             found.append(Turn(duty=trim, every_seconds=600.0))
         return found
 
-    def beside(self, evaluate: Evaluate | None, push: Push | None) -> list[Turn]:
+    def beside(self, *looking: Evaluate | MakeSamples | Push | None) -> list[Turn]:
         """What must not wait for a merge, and what a merge must not wait for."""
         settings = self.config.coordinator
         police = Police(
@@ -63,10 +64,7 @@ class Housekeeping:
         if self.config.database.embedded:
             settings_of_server = embedded_settings(self.config, self.config_file)
             found.append(Turn(duty=RaiseServer(settings=settings_of_server), every_seconds=5.0))
-        if evaluate is not None:
-            found.append(Turn(duty=evaluate, every_seconds=1.0))
-        if push is not None:
-            found.append(Turn(duty=push, every_seconds=1.0))
+        found += [Turn(duty=duty, every_seconds=1.0) for duty in looking if duty is not None]
         return found
 
     def evaluate(self) -> Evaluate | None:
@@ -82,6 +80,12 @@ class Housekeeping:
             resting=self.resting,
             stop=self.stop,
         )
+
+    def samples(self) -> MakeSamples | None:
+        every = self.config.coordinator.sample_every
+        if not every:
+            return None
+        return MakeSamples(engine=self.place.engine, living=self.living, every=every, resting=self.resting)
 
     def push(self) -> Push | None:
         if not self.config.huggingface.enabled:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import threading
 from pathlib import Path
 
@@ -152,7 +153,7 @@ class Start:
             config=config, config_file=self.config_file, place=self.place, record=record, living=living,
             leadership=leadership, resting=resting, stop=self.stop,
         )  # fmt: skip
-        evaluate, push = housekeeping.evaluate(), housekeeping.push()
+        evaluate, samples, push = housekeeping.evaluate(), housekeeping.samples(), housekeeping.push()
         Loop(
             leadership=leadership,
             turns=[
@@ -174,7 +175,7 @@ class Start:
                 Turn(duty=finish, every_seconds=1.0, on_hint=True, rests=True),
                 *housekeeping.turns(),
             ],
-            beside=housekeeping.beside(evaluate, push),
+            beside=housekeeping.beside(evaluate, samples, push),
             resting=resting,
             notifications=Notifications(engine, pooler=config.database.pooler),
             stop=self.stop,
@@ -182,10 +183,15 @@ class Start:
             is_over=lambda: lines.finished or leadership.is_over,
             on_new_term=living.mark_stale,
         ).run()  # fmt: skip
-        if lines.finished and evaluate is not None:
-            lines.report(evaluate.finish())
-        if lines.finished and push is not None:
-            lines.report(push.finish(patience_seconds=_PUSH_PATIENCE_SECONDS))
+        if lines.finished:
+            # The last version is measured, looked at and shown whatever its number.
+            for finish_looking in (
+                evaluate and evaluate.finish,
+                samples and samples.finish,
+                push and functools.partial(push.finish, patience_seconds=_PUSH_PATIENCE_SECONDS),
+            ):
+                if finish_looking:
+                    lines.report(finish_looking())
         lines.close()
 
     def _open(self, leadership: Leadership) -> LivingRun | None:

@@ -146,6 +146,10 @@ class Coordinator(Section):
         default=10, description="Versions between two measurements on held-out data; 0 measures none."
     )
     evaluate_samples: Count = Field(default=1024, description="Held-out samples in one measurement.")
+    sample_every: CountOrZero = Field(
+        default=10,
+        description="Versions between two pictures or texts that the model makes to be looked at; 0 for none.",
+    )
     max_units_per_worker: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=4, description="Work units that one worker may hold at a time, claimed ahead included."
     )

@@ -8,28 +8,27 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import torch
 from sqlalchemy import Connection
 
 from contract.config import Config
-from contract.errors import MissingExtra, NotFound
+from contract.errors import MissingExtra
 from contract.ids import Version
 from contract.tensors import Manifest, unpack
 from contract.workloads import WORKLOADS
-from contract.workloads.base import GenerativeModel, Workload
+from contract.workloads.base import Workload
 from coordinator import curves, pictures
 from coordinator.duties.evaluate import PREFIX
 from coordinator.hub.card import Card
 from coordinator.ledger import runs, sharing, versions, watching
 from coordinator.mathematics import Mathematics
-from coordinator.pictures import Stage, pixels_from
-from coordinator.weights import read_weights
+from coordinator.samples import PICTURE, sample_of
+from coordinator.weights import require_weights
 
 WEIGHTS: Final = "model.safetensors"
 MODEL: Final = "config.json"
-_NUM_IMAGES: Final = 36
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +48,8 @@ def read(conn: Connection, *, run: str, version: Version | None = None) -> Conte
     """The newest version, or a certain one. NotFound where its weights were pruned."""
     record = runs.read_run(conn, name=run)
     version = record.head_version if version is None else version
-    if version > record.head_version:
-        raise NotFound(f"run {run} has no version {version} yet; the newest is {record.head_version}")
     how = Mathematics.of(WORKLOADS.build(record.workload, record.workload_options), record.training)
-    weights = read_weights(conn, run=record.run, version=version, how=how)
-    if weights is None:
-        kept = ", ".join(map(str, versions.kept_versions(conn, run=record.run)))
-        raise NotFound(f"the weights of version {version} of run {run} were pruned; these still exist: {kept}")
+    weights = require_weights(conn, record, version=version, how=how)
     found = versions.find_version(conn, run=record.run, version=version)
     return Contents(
         record=record,
@@ -162,15 +156,13 @@ def _pictures(contents: Contents, workload: Workload, manifest: Manifest) -> dic
     drawn = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        # Beside a run that trains: one processor, as everything here.
+        torch.set_num_threads(1)
         model = workload.open_model()
-        if hasattr(model, "samples"):
-            # Beside a run that trains: one processor, as everything here.
-            torch.set_num_threads(1)
-            model.load(unpack(contents.weights, manifest, max_bytes=len(contents.weights)))
-            images = cast(GenerativeModel, model).samples(_NUM_IMAGES, seed=1).to(torch.float32).numpy()
-            stage = Stage(title=f"version {contents.version:,}", images=pixels_from(images))
-            pictures.save_samples_through_time([stage], folder / "samples.png")
-            drawn["samples.png"] = ((folder / "samples.png").read_bytes(), "what the model draws")
+        model.load(unpack(contents.weights, manifest, max_bytes=len(contents.weights)))
+        made = sample_of(model)
+        if made is not None and made.media_type == PICTURE:
+            drawn["samples.png"] = (made.content, "what the model draws")
         past = {
             name: [(version, value) for version, value in values if version <= contents.version]
             for name, values in contents.metrics.items()

@@ -379,17 +379,3 @@ leaders = Table(
     Column("expires_at", TIMESTAMP(timezone=True), nullable=False),
     _moment("elected_at", default_now=True),
 )
-
-# What was shown to the world, and where: each success once, for good.
-pushes = Table(
-    "pushes",
-    metadata,
-    _identity(),
-    Column("run_id", BigInteger, ForeignKey("ledger.runs.id"), nullable=False),
-    _given("version", BigInteger),
-    _given("repository", Text),
-    _given("commit", Text),
-    _given("url", Text),
-    _moment("at", default_now=True),
-    Index("ix_pushes_last", "run_id", "id"),
-)
