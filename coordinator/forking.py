@@ -41,7 +41,8 @@ class Forked:
 
 
 def fork(engine: Engine, new: runs.NewRun, origin: Origin, *, fresh_optimizer: bool = False) -> Forked:
-    """The optimizer's memory comes along where the ledger still holds it, which is for the newest versions."""
+    """The optimizer's memory comes along where the ledger still holds it, which is for the newest versions, and where
+    the new run steps with the same optimizer."""
     # One snapshot: a leader may prune the version while it is read.
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as conn, conn.begin():
         parent = runs.read_run(conn, name=origin.run)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from contract.config import Config, Section, export_token, find_config_file, resolve_path
-from contract.errors import ConfigError
+from contract.config import Config, Section, Training, export_token, find_config_file, resolve_path
 from contract.sources import SOURCES
 from contract.sources.base import Dataset, Split
 from contract.workloads import WORKLOADS, options_from, require_fit
@@ -75,8 +74,6 @@ def differences(config: Config, record: RunRecord, *, asks_for_more: bool) -> li
 def run_of(config: Config, workload: Workload, dataset: Dataset) -> NewRun:
     training = config.training
     per_update = training.num_workunits_per_update
-    if training.mode == "local":
-        raise ConfigError(["training.mode: local steps are not understood yet; take sync or async"])
     return NewRun(
         name=config.run.name,
         mode=training.mode,
@@ -94,7 +91,7 @@ def run_of(config: Config, workload: Workload, dataset: Dataset) -> NewRun:
         num_gradients_per_update=num_gradients_for(1) if per_update == "auto" else per_update,
         lease_seconds=config.worker.work_unit_timeout,
         heartbeat_seconds=int(config.worker.heartbeat_interval),
-        max_lease_seconds=max(3600, 4 * config.worker.work_unit_timeout),
+        max_lease_seconds=_max_lease_seconds(config),
         max_retries=config.worker.max_retries,
         max_leases_per_worker=config.coordinator.max_units_per_worker,
         max_part_bytes=config.coordinator.max_part_megabytes << 20,
@@ -115,8 +112,8 @@ def _training(config: Config, workload: Workload) -> dict[str, object]:
         "gradient_clip_norm": training.gradient_clip_norm,
         "rule": config.aggregation.rule,
         "rule_options": dict(config.aggregation.options),
-        "optimizer": "adam",
-        "optimizer_options": {},
+        **_optimizer(training),
+        "local_seconds": _local_seconds(config),
         "codec": config.compression.codec,
         "codec_options": dict(config.compression.options),
         "downlink": config.compression.downlink,
@@ -126,6 +123,23 @@ def _training(config: Config, workload: Workload) -> dict[str, object]:
         "hyperparameters": _changed(training, _HYPERPARAMETERS),
         "staleness": staleness,
     }
+
+
+def _max_lease_seconds(config: Config) -> int:
+    return max(3600, 4 * config.worker.work_unit_timeout)
+
+
+def _optimizer(training: Training) -> dict[str, object]:
+    if training.mode != "local":
+        return {"optimizer": "adam", "optimizer_options": {}}
+    options = {"learning_rate": training.outer_learning_rate, "momentum": training.outer_momentum}
+    return {"optimizer": "nesterov", "optimizer_options": options}
+
+
+def _local_seconds(config: Config) -> float:
+    """Half of the longest lease is enough for anybody: after the whole of it the unit goes to somebody else."""
+    training = config.training
+    return min(training.local_seconds or training.round_deadline / 2, _max_lease_seconds(config) / 2)
 
 
 def _changed(section: Section, names: Iterable[str]) -> dict[str, object]:

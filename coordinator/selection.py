@@ -53,9 +53,9 @@ class Selection:
 
 
 def select(conn: Connection, living: LivingRun, leadership: Leadership, *, deadline_seconds: float) -> Selection:
-    if living.mode == "sync":
-        return _of_the_round(conn, living, leadership, deadline_seconds)
-    return _of_the_pool(conn, living, leadership, deadline_seconds)
+    if living.mode == "async":
+        return _of_the_pool(conn, living, leadership, deadline_seconds)
+    return _of_the_round(conn, living, leadership, deadline_seconds)
 
 
 def _of_the_round(conn: Connection, living: LivingRun, leadership: Leadership, deadline_seconds: float) -> Selection:

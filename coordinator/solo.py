@@ -81,6 +81,7 @@ def schooling_of(new: NewRun, workload: Workload, *, endless: bool) -> Schooling
     training = new.training
     how = Mathematics.of(workload, training)
     return Schooling(
+        mode=new.mode,
         seed=new.seed,
         batch_size=training["batch_size"],
         batches_per_unit=training["batches_per_work_unit"],

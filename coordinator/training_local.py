@@ -10,8 +10,8 @@ from contract.compressors.feedback import Feedback
 from contract.deltas import DeltaForm
 from contract.errors import BarnraiseError
 from contract.ids import GradientId, Version
-from contract.sources.base import Dataset
-from contract.workloads.base import GradientResult, Hyperparameters, OpenModel, Workload
+from contract.sources.base import Batch, Dataset
+from contract.workloads.base import GradientResult, Hyperparameters, LocalSteps, OpenModel, Workload
 from contract.workloads.units import Unit
 from coordinator.admission import Admitted, Refused, admit
 from coordinator.aggregators import AGGREGATORS, Aggregator
@@ -26,6 +26,7 @@ from coordinator.vectors import Vectors
 class Schooling:
     """What of a run's settings decides its weights."""
 
+    mode: str = "sync"
     seed: int = 0
     batch_size: int = 32
     batches_per_unit: int = 10
@@ -83,6 +84,16 @@ class LocalRun:
             optimizer=schooling.optimizer,
             deltas=schooling.deltas,
         )
+        self._local_steps = (
+            LocalSteps(
+                batch_size=schooling.batch_size,
+                steps_per_unit=schooling.batches_per_unit,
+                groups=workload.groups(),
+                hyperparameters=schooling.hyperparameters,
+            )
+            if schooling.mode == "local"
+            else None
+        )
         self._buffers = workload.buffers()
         # Of the one worker that does it all.
         self._feedback = self.blank_feedback()
@@ -124,7 +135,7 @@ class LocalRun:
         if on_unit is not None:
             on_unit(unit)
         samples = unit.samples(self._dataset, run_seed=schooling.seed)
-        result = self.model.gradient(samples, seed=unit.seed, batch_size=schooling.batch_size)
+        result = self._computed(unit, samples)
         return Contributed(
             number=number,
             unit=unit,
@@ -159,6 +170,14 @@ class LocalRun:
             },
             num_samples=num_samples,
             refused=tuple(verdict.verdict for verdict in verdicts if isinstance(verdict, Refused)),
+        )
+
+    def _computed(self, unit: Unit, samples: Batch) -> GradientResult:
+        batch_size = self._schooling.batch_size
+        if self._local_steps is None:
+            return self.model.gradient(samples, seed=unit.seed, batch_size=batch_size)
+        return self.model.local_steps(
+            samples, seed=unit.seed, batch_size=batch_size, steps=self._local_steps, num_steps=self.state.step
         )
 
     def _judged(self, contributed: Contributed, freshness: float) -> Admitted | Refused:

@@ -110,6 +110,8 @@ class Leg:
     # Of what is fetched.
     fetch_bytes: int
     part_sha256s: tuple[bytes, ...]
+    # The updates that made this version.
+    optimizer_step: int
     # Of a delta.
     codec: str | None = None
 
@@ -249,6 +251,7 @@ def fetch_manifest(
             num_bytes=row.num_bytes,
             fetch_bytes=row.fetch_bytes,
             part_sha256s=tuple(row.part_sha256s),
+            optimizer_step=row.optimizer_step,
             codec=row.codec,
         )
         for row in rows

@@ -46,6 +46,8 @@ class Task:
     lease: Lease
     # None where the task before it had the same version, which is loaded.
     weights: bytearray | None
+    # The updates that the version was made by.
+    num_steps: int
     unit: Unit
     # None where they could not be had; whoever computes asks once more, and hears why.
     samples: Batch | None
@@ -82,9 +84,10 @@ class Ahead:
         self._poll_seconds = poll_seconds
         self._notifications = Notifications(here.engine, pooler=pooler)
         self._handed_over: Version | None = None
+        self._num_steps = 0
         self._tasks: queue.Queue[Task | None] = queue.Queue()
-        # In a synchronous round a unit claimed ahead is one that somebody else could be computing.
-        self._wanted = threading.Semaphore(0 if here.joined.mode == "sync" else 1)
+        # In a round a unit claimed ahead is one that somebody else could be computing.
+        self._wanted = threading.Semaphore(1 if here.joined.mode == "async" else 0)
         self._foresight = Foresight()
         self._handed_out_at: float | None = None
         self._hungry = threading.Event()
@@ -158,7 +161,7 @@ class Ahead:
             unit = Unit(
                 epoch=lease.epoch, first_sample=lease.first_sample, num_samples=lease.num_samples, seed=lease.seed
             )
-            task = Task(lease=lease, weights=weights, unit=unit, samples=self._samples(unit))
+            task = Task(lease=lease, weights=weights, num_steps=self._num_steps, unit=unit, samples=self._samples(unit))
             self._foresight.claimed(time.monotonic() - began)
             return task
         return None
@@ -180,16 +183,25 @@ class Ahead:
         # Each part in a transaction of its own: a slow line has as long for each as others have for all.
         engine = self._here.engine.execution_options(isolation_level="AUTOCOMMIT")
         with engine.connect() as conn:
-            return self._follower.weights(lease.base_version, _Library(conn, self._here.joined.worker))
+            library = _Library(conn, self._here.joined.worker, self._num_steps)
+            weights = self._follower.weights(lease.base_version, library)
+        self._num_steps = library.num_steps
+        return weights
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class _Library:
+    """`num_steps` are the updates that made the version which was last asked for."""
+
     conn: Connection
     worker: WorkerId
+    num_steps: int
 
     def way(self, version: Version, *, have: Version | None) -> Sequence[Leg]:
-        return ledger.fetch_manifest(self.conn, worker=self.worker, version=version, have=have)
+        legs = ledger.fetch_manifest(self.conn, worker=self.worker, version=version, have=have)
+        if legs:
+            self.num_steps = legs[-1].optimizer_step
+        return legs
 
     def part(self, leg: Leg, number: int) -> bytes | None:
         return ledger.fetch_part(self.conn, worker=self.worker, version=leg.version, part=number, kind=leg.kind)

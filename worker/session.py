@@ -22,10 +22,10 @@ from contract.deltas import DeltaForm
 from contract.errors import BarnraiseError, LeaseLost, NotFound, RunNotOpen
 from contract.states import RunState
 from contract.tensors import unpack
-from contract.workloads.base import Workload
+from contract.workloads.base import LocalSteps, Workload
 from worker import devices, ledger
 from worker.cache import VersionCache
-from worker.compute import Computer
+from worker.compute import Computer, Local
 from worker.feedback import open_sender
 from worker.following import Follower
 from worker.happenings import Began, Computed, Delivered, Dropped, Ended, Message, Prepared, Progressed, Report
@@ -165,7 +165,7 @@ class Session:
                 self.report(Progressed(num_done=done, samples_per_second=rate))
 
         self.report(Began(unit=lease.unit, version=lease.base_version, num_samples=lease.num_samples))
-        gradient = computer.gradient(task.unit, task.samples, watch=watch)
+        gradient = computer.gradient(task.unit, task.samples, num_steps=task.num_steps, watch=watch)
         self.report(
             Computed(
                 unit=lease.unit, version=lease.base_version, num_samples=gradient.num_samples, losses=gradient.losses,
@@ -258,6 +258,7 @@ class Session:
         computer = Computer(
             workload, with_threads(dataset, self.config.worker.num_workers_dataloader), run_seed=joined.seed,
             batch_size=joined.training["batch_size"], device=self.device, on_smaller=smaller,
+            local=local_of(joined, workload),
             own_batch_size=batch_sizes.get(workload, self.device) if own_batch_size == "auto" else own_batch_size,
         )  # fmt: skip
         return workload, computer
@@ -265,6 +266,12 @@ class Session:
     @property
     def _name(self) -> str:
         return self.config.worker.name or socket.gethostname()
+
+
+def local_of(joined: Joined, workload: Workload) -> Local | None:
+    if joined.mode != "local":
+        return None
+    return Local(steps=LocalSteps.of(workload, joined.training), seconds=joined.training["local_seconds"])
 
 
 def one_line(failure: Exception) -> str:

@@ -35,6 +35,16 @@ def _staleness_bounds_are_ordered(config: Config) -> str | None:
     return f"{staleness.min_staleness} is more than staleness.max_staleness ({staleness.max_staleness})"
 
 
+def _local_units_end_in_their_round(config: Config) -> str | None:
+    training = config.training
+    if training.mode != "local" or training.local_seconds is None or training.local_seconds < training.round_deadline:
+        return None
+    return (
+        f"{training.local_seconds:g} is not less than training.round_deadline ({training.round_deadline:g}); "
+        "the round of a slow worker would be closed before it ends its steps"
+    )
+
+
 def _hub_has_a_repository(config: Config) -> str | None:
     if not config.huggingface.enabled or config.huggingface.repo_id is not None:
         return None
@@ -149,6 +159,11 @@ RULES: Final = (
         keys=("staleness.min_staleness", "staleness.max_staleness"),
         means="The smallest bound is not above the largest.",
         problem=_staleness_bounds_are_ordered,
+    ),
+    Rule(
+        keys=("training.local_seconds", "training.round_deadline"),
+        means="In local, a slow worker ends its steps before its round is closed.",
+        problem=_local_units_end_in_their_round,
     ),
     Rule(
         keys=("huggingface.repo_id", "huggingface.enabled"),

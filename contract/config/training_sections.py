@@ -67,7 +67,9 @@ class Training(Section):
         default="sync", description="Whether an update waits for a round, takes what comes, or merges local steps."
     )
     batch_size: Count = Field(default=32, description="Samples in one batch.")
-    batches_per_work_unit: Count = Field(default=10, description="Batches in one work unit.")
+    batches_per_work_unit: Count = Field(
+        default=10, description="Batches in one work unit; in local each is a step that the worker takes."
+    )
     num_workunits_per_update: Count | Literal["auto"] = Field(
         default=3, description="Work units merged into one update; auto follows the number of active workers."
     )
@@ -89,6 +91,16 @@ class Training(Section):
     )
     beta2: ShareBelowOne = Field(
         default=0.999, description="Share of Adam's running variance kept at each step; at the default the model's own."
+    )
+    outer_learning_rate: Positive = Field(
+        default=0.7, description="In local: step size along the mean of what the workers' own steps came to."
+    )
+    outer_momentum: ShareBelowOne = Field(
+        default=0.9, description="In local: share of the rounds' running sum kept at each round (Nesterov's momentum)."
+    )
+    local_seconds: Seconds | None = Field(
+        default=None,
+        description="In local: seconds after which a slow worker delivers what it has; unset: half of round_deadline.",
     )
     gradient_clip_norm: Positive | None = Field(
         default=None, description="Largest Euclidean norm of a gradient, longer ones are shortened; unset clips none."

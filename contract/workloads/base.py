@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Protocol, TypedDict
+from typing import Any, ClassVar, Final, Literal, Protocol, TypedDict
 
 from torch import Tensor
 
@@ -18,6 +18,10 @@ from contract.tensors import Manifest
 
 # Called before each batch with the number of samples done; what it raises ends the unit.
 Watch = Callable[[int], None]
+
+
+# Of a unit's local steps.
+_WARM_UP_SHARE: Final = 0.1
 
 
 class View(TypedDict, total=False):
@@ -37,6 +41,11 @@ class Hyperparameters:
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+
+    def rate(self, group: Group, num_steps: int) -> float:
+        """Of the step that follows `num_steps` steps."""
+        rate: float = getattr(self, group.learning_rate)
+        return rate * group.schedule.share(num_steps)
 
     def with_settings(self, settings: Mapping[str, Any]) -> Hyperparameters:
         """Overridden by what of `settings` is set and concerns the optimizers; the rest is none of our business."""
@@ -87,15 +96,46 @@ class Group:
     spared: frozenset[str] = frozenset()
     schedule: Schedule = Schedule()
 
+    def decay_of(self, name: str) -> float:
+        return 0.0 if name in self.spared else self.weight_decay
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class GradientResult:
-    """What a unit comes to. The tensors are those of the model's manifest, in its order: the gradient of each
-    parameter, and of each buffer the value it has after the unit."""
+    """What a unit comes to. The tensors are those of the model's manifest, in its order: of each parameter the
+    gradient, or what local steps took from it; and of each buffer the value it has after the unit."""
 
     tensors: dict[str, Tensor]
     losses: dict[str, float]
     num_samples: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LocalSteps:
+    """How a unit of local steps is computed: AdamW from a fresh state, one step for each batch.
+
+    The learning rate follows the workload's schedule, counted in these steps: the run's updates so far, times those of
+    a unit, and so many more. A fresh state steps by the sign of the gradient alone, so the first steps are shorter.
+    """
+
+    batch_size: int
+    steps_per_unit: int
+    groups: tuple[Group, ...]
+    hyperparameters: Hyperparameters
+
+    @classmethod
+    def of(cls, workload: Workload, training: Mapping[str, Any]) -> LocalSteps:
+        return cls(
+            batch_size=training["batch_size"],
+            steps_per_unit=training["batches_per_work_unit"],
+            groups=workload.groups(),
+            hyperparameters=workload.hyperparameters.with_settings(training["hyperparameters"]),
+        )
+
+    def rate(self, group: Group, *, num_steps: int, number: int) -> float:
+        """Of the unit's step of this number, from 0, where the run has made `num_steps` updates."""
+        warm_up = min(1.0, (number + 1) / (_WARM_UP_SHARE * self.steps_per_unit))
+        return warm_up * self.hyperparameters.rate(group, num_steps * self.steps_per_unit + number)
 
 
 class OpenModel(Protocol):
@@ -104,6 +144,24 @@ class OpenModel(Protocol):
     def load(self, tensors: Mapping[str, Tensor]) -> None: ...
 
     def gradient(self, samples: Batch, *, seed: int, batch_size: int, watch: Watch | None = None) -> GradientResult: ...
+
+    def local_steps(
+        self,
+        samples: Batch,
+        *,
+        seed: int,
+        batch_size: int,
+        steps: LocalSteps,
+        num_steps: int,
+        watch: Watch | None = None,
+        is_enough: Callable[[], bool] | None = None,
+    ) -> GradientResult:
+        """What the weights lose in a step for each of the unit's batches; the model has its own weights again after.
+
+        `batch_size` cuts the batch of a step as it cuts that of a gradient. `is_enough` is asked before each step but
+        the first, and ends the unit early: what it comes to is then that of the samples it got to.
+        """
+        ...
 
     def evaluate(
         self, dataset: Dataset, *, max_samples: int = 1024, seed: int = 0, watch: Watch | None = None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from contract.adam import adam_step
 from contract.sources.base import Batch, Dataset, Kind
 from contract.tensors import Manifest
-from contract.workloads.base import GradientResult, Group, Hyperparameters, View, Watch
+from contract.workloads.base import GradientResult, Group, Hyperparameters, LocalSteps, View, Watch
 from contract.workloads.batches import num_samples_of, part_of
 from contract.workloads.noise import Noise, SampleDropout
 
@@ -34,28 +35,92 @@ class ModuleModel(abc.ABC):
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        for name, parameter in self._parameters.items():
-            parameter.copy_(tensors[name])
+        self._restore_parameters(tensors)
         for name, buffer in self._base_buffers.items():
             buffer.copy_(tensors[name])
         self._restore_buffers()
 
     def gradient(self, samples: Batch, *, seed: int, batch_size: int, watch: Watch | None = None) -> GradientResult:
         total = num_samples_of(samples)
-        losses: dict[str, Tensor] = {}
         self._restore_buffers()
         self._drop_gradients()
-        for first in range(0, total, batch_size):
+        losses = self._pass(samples, range(total), seed=seed, batch_size=batch_size, watch=watch)
+        return self._result(self._take_gradients(), losses, total)
+
+    def local_steps(
+        self,
+        samples: Batch,
+        *,
+        seed: int,
+        batch_size: int,
+        steps: LocalSteps,
+        num_steps: int,
+        watch: Watch | None = None,
+        is_enough: Callable[[], bool] | None = None,
+    ) -> GradientResult:
+        total = num_samples_of(samples)
+        losses: dict[str, Tensor] = {}
+        self._restore_buffers()
+        base = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+        moments = {name: (torch.zeros_like(value), torch.zeros_like(value)) for name, value in base.items()}
+        done = 0
+        try:
+            for number, first in enumerate(range(0, total, steps.batch_size)):
+                if number and is_enough is not None and is_enough():
+                    break
+                batch = range(first, min(first + steps.batch_size, total))
+                self._drop_gradients()
+                found = self._pass(samples, batch, seed=seed, batch_size=batch_size, watch=watch)
+                self._step(moments, steps, num_steps, number)
+                done = batch.stop
+                for name, loss in found.items():
+                    losses[name] = losses.get(name, torch.zeros_like(loss)).add_(loss, alpha=len(batch))
+            # Their room is needed for what was taken.
+            moments.clear()
+            self._drop_gradients()
+            taken = {name: base[name] - parameter.detach() for name, parameter in self._parameters.items()}
+        finally:
+            self._restore_parameters(base)
+            self._drop_gradients()
+        return self._result(
+            {name: value.contiguous() for name, value in taken.items()},
+            {name: loss / done for name, loss in losses.items()},
+            done,
+        )
+
+    def _pass(
+        self, samples: Batch, places: range, *, seed: int, batch_size: int, watch: Watch | None
+    ) -> dict[str, Tensor]:
+        """Adds the gradient of the mean loss over the samples at these places to `.grad`; returns the means."""
+        losses: dict[str, Tensor] = {}
+        for first in places[::batch_size]:
             if watch is not None:
                 watch(first)
-            batch = part_of(samples, first, min(first + batch_size, total))
-            share = num_samples_of(batch) / total
+            batch = part_of(samples, first, min(first + batch_size, places.stop))
+            share = num_samples_of(batch) / len(places)
             for name, loss in self._accumulate(batch, self._noise(seed, first, num_samples_of(batch)), share).items():
                 losses[name] = loss * share if name not in losses else losses[name].add_(loss, alpha=share)
+        return losses
+
+    @torch.no_grad()
+    def _step(
+        self, moments: Mapping[str, tuple[Tensor, Tensor]], steps: LocalSteps, num_steps: int, number: int
+    ) -> None:
+        for group in steps.groups:
+            rate = steps.rate(group, num_steps=num_steps, number=number)
+            for name in group.parameters:
+                parameter = self._parameters[name]
+                gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                adam_step(
+                    parameter, gradient, *moments[name],
+                    count=number + 1, rate=rate, decay=group.decay_of(name), hyperparameters=steps.hyperparameters,
+                )  # fmt: skip
+
+    def _result(self, tensors: Mapping[str, Tensor], losses: Mapping[str, Tensor], num_samples: int) -> GradientResult:
         return GradientResult(
-            tensors={**self._take_gradients(), **{name: buffer.clone() for name, buffer in self._buffers.items()}},
+            tensors={**tensors, **{name: buffer.clone() for name, buffer in self._buffers.items()}},
             losses={name: loss.item() for name, loss in losses.items()},
-            num_samples=total,
+            num_samples=num_samples,
         )
 
     @torch.no_grad()
@@ -87,6 +152,11 @@ class ModuleModel(abc.ABC):
         # Only these parameters: the rest of the graph gets no gradient, and costs none.
         weight = None if share == 1.0 else torch.full_like(loss, share)
         loss.backward(weight, retain_graph=retain_graph, inputs=inputs)  # type: ignore[no-untyped-call]
+
+    @torch.no_grad()
+    def _restore_parameters(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, parameter in self._parameters.items():
+            parameter.copy_(tensors[name])
 
     @torch.no_grad()
     def _restore_buffers(self) -> None:

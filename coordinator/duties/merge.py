@@ -124,7 +124,7 @@ class Merge:
         digest = versions.publish_version(conn, run=living.run, new=new)
         gradients.mark_merged(conn, run=living.run, version=version, gradients=ids, weights=shares)
         overtaken: list[units.Overtaken] = []
-        if living.mode == "sync":
+        if living.mode != "async":
             reason = closed_because or f"overtaken by version {version}"
             overtaken = units.cancel_overtaken(conn, run=living.run, version=living.head, reason=reason)
             living.put_back(conn, [unit.unit for unit in overtaken])

@@ -30,7 +30,7 @@ class Plan:
         if living.is_stale:
             return Report(opened=())
         with self.engine.begin() as conn:
-            if living.mode == "sync":
+            if living.mode != "async":
                 # Units that failed for good or were handed back to the pool leave room for others.
                 active = units.count_active(conn, run=living.run, planned_version=living.head)
                 missing = living.num_gradients + self.spare_units - active
@@ -52,7 +52,7 @@ class Plan:
                     conn,
                     run=living.run,
                     units=[self._unit(number) for number in numbers],
-                    planned_version=living.head if living.mode == "sync" else None,
+                    planned_version=None if living.mode == "async" else living.head,
                 )
         except DatabaseError:
             living.is_stale = True

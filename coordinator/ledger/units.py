@@ -158,7 +158,7 @@ def ranges_of(conn: Connection, *, units: Sequence[UnitId]) -> list[tuple[int, i
 
 
 def count_active(conn: Connection, *, run: RunId, planned_version: Version) -> int:
-    """Units of a synchronous round that may still bring a gradient to it."""
+    """Units of a round that may still bring a gradient to it."""
     return int(conn.execute(_COUNT_ACTIVE, {"run": run, "version": planned_version}).scalar_one())
 
 

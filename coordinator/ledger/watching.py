@@ -25,7 +25,7 @@ _RUN = text("""
            (SELECT count(*) FROM ledger.work_units u WHERE u.run_id = r.id AND u.state = 'leased') AS num_leased,
            (SELECT count(*) FROM ledger.gradients g
              WHERE g.run_id = r.id AND g.state = 'submitted'
-               AND (r.mode <> 'sync' OR g.base_version = r.head_version)) AS num_landed,
+               AND (r.mode = 'async' OR g.base_version = r.head_version)) AS num_landed,
            extract(epoch FROM now() - greatest(r.started_at, now() - make_interval(secs => 3 * :recent)))
                ::double precision AS window_seconds,
            now() AS at

@@ -5,7 +5,8 @@ from typing import Final
 from contract.registry import Registry
 from coordinator.optimizers.adam import Adam
 from coordinator.optimizers.base import Optimizer, Parameter, Recollection
+from coordinator.optimizers.nesterov import Nesterov
 
-OPTIMIZERS: Final = Registry[Optimizer]("optimizer", Adam)
+OPTIMIZERS: Final = Registry[Optimizer]("optimizer", Adam, Nesterov)
 
 __all__ = ["OPTIMIZERS", "Optimizer", "Parameter", "Recollection"]

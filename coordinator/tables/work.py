@@ -246,7 +246,7 @@ work_units = Table(
     _given("first_sample", BigInteger),
     _given("num_samples", Integer),
     _given("seed", BigInteger),
-    # Set when the unit belongs to one version (sync); else the head at the moment of the claim counts.
+    # Set when the unit belongs to one version (all modes but async); else the head at the moment of the claim counts.
     Column("planned_version", BigInteger),
     Column("base_version", BigInteger),
     _given("state", Text),

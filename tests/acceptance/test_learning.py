@@ -81,6 +81,8 @@ FONT = Lesson(
     num_updates=150,
     num_judged=256,
 )
+# In `local` as many samples as in DIGITS are learnt from with a tenth of the exchanges.
+DIGITS_BY_THEMSELVES = dataclasses.replace(DIGITS, batches_per_unit=20, num_updates=15)
 # `async` steps on what was computed a version or so ago (docs/explanation/staleness.md): larger updates of smaller
 # units, so that less lies between, shorter steps, and more of them.
 DIGITS_PATIENTLY = dataclasses.replace(
@@ -108,7 +110,7 @@ class School:
         in `async` one takes all that waits, so there may be fewer."""
         with open_stage(self.folder, self.database, lesson.sections(mode)) as stage:
             stage.assemble()
-            stage.finish(num_updates=lesson.num_updates if mode == "sync" else None, within_seconds=3000)
+            stage.finish(num_updates=None if mode == "async" else lesson.num_updates, within_seconds=3000)
             num_updates = stage.head()
             model = model_at_the_head(stage, Config.model_validate(lesson.sections(mode)))
         return self.judge(lesson, model), num_updates
@@ -159,6 +161,12 @@ def test_a_class_tells_the_digits_apart(school: School, mode: str, lesson: Lesso
     alone = school.alone(lesson, num_updates)
     assert found["accuracy"] >= 0.97
     assert abs(found["accuracy"] - alone["accuracy"]) <= 0.005
+
+
+def test_a_class_tells_the_digits_apart_by_local_steps(school: School) -> None:
+    found, num_updates = school.class_of(DIGITS_BY_THEMSELVES, "local")
+    assert found["accuracy"] >= 0.97
+    assert 10 * num_updates == DIGITS.num_updates
 
 
 @in_each_mode(LIBRARY, LIBRARY_PATIENTLY)

@@ -32,10 +32,15 @@ TINY: dict[str, dict[str, object]] = {
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
+@pytest.fixture(params=["sync", "local"])
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def project(tmp_path: Path, database: Database) -> Project:
+def project(tmp_path: Path, database: Database, mode: str) -> Project:
     made = Project(folder=tmp_path, database=database)
-    made.write_config(TINY)
+    made.write_config({**TINY, "training": {**TINY["training"], "mode": mode}})
     for name in ("ada", "bob"):
         assert made.run("invite", name).code == 0
     return made

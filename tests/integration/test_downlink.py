@@ -33,7 +33,8 @@ INTERVAL = 3
 def shop(database: Database) -> Iterator[Workshop]:
     training = {"mode": "async", "num_workunits_per_update": 1, "num_epochs": 2}
     # Large enough for its numbers to outweigh the headers.
-    model, compression = {"hidden_features": 64}, {"downlink": "fp16"}
+    model = {"name": "mlp", "options": {"image_size": 8, "hidden_features": 64}}
+    compression = {"downlink": "fp16"}
     with open_workshop(database, {"model": model, "training": training, "compression": compression}) as made:
         yield made
 

@@ -105,6 +105,14 @@ def test_a_fresh_optimizer_can_be_asked_for(owner: Engine, parent: LivingRun) ->
     assert opened(owner, "child").state.step == 0
 
 
+def test_another_optimizer_has_no_use_for_the_memory(owner: Engine, parent: LivingRun) -> None:
+    training = {**run_named("x").training, "optimizer": "nesterov"}
+    assert not fork(owner, run_named("child", training=training), Origin.parse("parent")).keeps_optimizer
+    child = opened(owner, "child")
+    assert child.state.weights_blob == parent.state.weights_blob
+    assert {name.partition("/")[0] for name in child.state.moments} == {"momentum"}
+
+
 def test_a_fork_remembers_its_parent(owner: Engine, parent: LivingRun) -> None:
     fork(owner, run_named("child"), Origin.parse("parent@1"))
     with owner.connect() as conn:

@@ -31,6 +31,7 @@ from worker import ledger
 from worker.ledger import Joined, Lease, Submission
 
 SAMPLES_PER_UNIT = 4
+SMALL_MLP = {"name": "mlp", "options": {"image_size": 8, "hidden_features": 4}}
 _CLOCKS = (("model_versions", "created_at"), ("leaders", "elected_at"), ("gradients", "submitted_at"))
 
 
@@ -44,13 +45,13 @@ class Person:
     def claim(self) -> Lease:
         return claim_unit(self.engine, self.joined)
 
-    def submit(self, lease: Lease, *, value: float = 0.01, codec: str = "none") -> None:
+    def submit(self, lease: Lease, *, value: float = 0.01, codec: str = "none", num_samples: int | None = None) -> None:
         """A gradient of the right form, the same value everywhere."""
         manifest = self.shop.living.how.vectors.manifest
         tensors = {spec.name: torch.full(spec.shape, value) for spec in manifest.tensors}
         blob = encoded(CODECS.build(codec), tensors, seed=0)
         submission = Submission(
-            codec=codec, num_samples=lease.num_samples, num_parts=1, num_bytes=len(blob),
+            codec=codec, num_samples=num_samples or lease.num_samples, num_parts=1, num_bytes=len(blob),
             sha256=hashlib.sha256(blob).digest(), losses={"loss": 1.0},
         )  # fmt: skip
         with self.engine.begin() as conn:
@@ -129,9 +130,10 @@ def open_workshop(database: Database, changes: Mapping[str, Mapping[str, object]
     config = Config.model_validate(
         {
             "run": {"name": "class"},
-            "model": {"name": "mlp", "options": {"image_size": 8, "hidden_features": 4, **changes.get("model", {})}},
+            "model": changes.get("model", SMALL_MLP),
             "data": {"name": "glyphs", "num_samples": 40, **changes.get("data", {})},
             "training": {**training, **changes.get("training", {})},
+            "aggregation": dict(changes.get("aggregation", {})),
             "staleness": dict(changes.get("staleness", {})),
             "worker": dict(changes.get("worker", {})),
             "compression": dict(changes.get("compression", {})),

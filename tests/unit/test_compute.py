@@ -9,12 +9,12 @@ from torch import Tensor
 
 from contract.sources import Batch, Dataset
 from contract.tensors import pack
-from contract.workloads import Workload
-from contract.workloads.base import GradientResult, Watch
+from contract.workloads import WORKLOADS, Workload
+from contract.workloads.base import GradientResult, LocalSteps, Watch
 from contract.workloads.batches import num_samples_of
 from contract.workloads.units import Unit
-from tests.unit.trained import dataset_for, small
-from worker.compute import Computer
+from tests.unit.trained import SMALL, dataset_for, small
+from worker.compute import Computer, Local
 
 UNIT = Unit(epoch=1, first_sample=30, num_samples=20, seed=77)
 
@@ -25,10 +25,11 @@ def computer(
     batch_size: int = 8,
     own_batch_size: int | None = None,
     on_smaller: Callable[[int], None] | None = None,
+    local: Local | None = None,
 ) -> Computer:
     made = Computer(
         workload, dataset_for(workload), run_seed=4, batch_size=batch_size, own_batch_size=own_batch_size,
-        on_smaller=on_smaller,
+        on_smaller=on_smaller, local=local,
     )  # fmt: skip
     made.load(workload.initial(4))
     return made
@@ -97,6 +98,45 @@ def test_a_batch_that_matters_is_not_cut() -> None:
     assert made.batch_size == 20
 
 
+def of_local_steps(workload: Workload, seconds: float) -> Local:
+    steps = LocalSteps(
+        batch_size=8, steps_per_unit=3, groups=workload.groups(), hyperparameters=workload.hyperparameters
+    )
+    return Local(steps=steps, seconds=seconds)
+
+
+def test_local_steps_are_computed_where_the_run_says_so() -> None:
+    workload = small("mlp")
+    whole = computer(workload, local=of_local_steps(workload, seconds=600)).gradient(UNIT)
+    assert whole.num_samples == UNIT.num_samples
+    assert pack(whole.tensors) != pack(computer(workload).gradient(UNIT).tensors)
+
+
+def test_whoever_is_slow_delivers_the_steps_that_were_done() -> None:
+    workload = small("mlp")
+    fewer = computer(workload, local=of_local_steps(workload, seconds=0)).gradient(UNIT)
+    shorter = dataclasses.replace(UNIT, num_samples=8)
+    alone = computer(workload, local=of_local_steps(workload, seconds=600)).gradient(shorter)
+    assert fewer.num_samples == 8
+    assert pack(fewer.tensors) == pack(alone.tensors)
+
+
+def test_the_schedule_of_local_steps_goes_on_where_the_updates_before_left_it() -> None:
+    workload = WORKLOADS.build("small_transformer", {**SMALL["small_transformer"], "warmup_updates": 100})
+    made = computer(workload, local=of_local_steps(workload, seconds=600))
+    early, late = (made.gradient(UNIT, num_steps=number).tensors["embedding.weight"] for number in (0, 20))
+    assert float(late.norm()) > 5 * float(early.norm())
+
+
+def test_memory_that_does_not_suffice_cuts_the_batch_of_a_local_step() -> None:
+    workload = small("mlp")
+    heard: list[int] = []
+    made = computer(workload, local=of_local_steps(workload, seconds=600), on_smaller=heard.append)
+    made.model = _Small(made.model, room=6)
+    assert made.gradient(UNIT).num_samples == UNIT.num_samples
+    assert heard == [4]
+
+
 class _Small:
     """A device with room for so many samples at a time."""
 
@@ -115,5 +155,13 @@ class _Small:
             raise torch.OutOfMemoryError("no room")
         result: GradientResult = self.model.gradient(  # type: ignore[attr-defined]
             samples, seed=seed, batch_size=batch_size, watch=watch
+        )
+        return result
+
+    def local_steps(self, samples: Batch, *, batch_size: int, steps: LocalSteps, **told: object) -> GradientResult:
+        if min(batch_size, steps.batch_size) > self.room:
+            raise torch.OutOfMemoryError("no room")
+        result: GradientResult = self.model.local_steps(  # type: ignore[attr-defined]
+            samples, batch_size=batch_size, steps=steps, **told
         )
         return result

@@ -21,6 +21,10 @@ BROKEN = [
         "worker: {heartbeat_interval: 101}",
         "worker.work_unit_timeout: 300 is less than 3 times worker.heartbeat_interval",
     ),
+    (
+        "training: {mode: local, local_seconds: 600}",
+        "training.local_seconds: 600 is not less than training.round_deadline (600)",
+    ),
     ("staleness: {max_staleness: 4}", "staleness.min_staleness: 5 is more than staleness.max_staleness (4)"),
     ("huggingface: {enabled: true, token: x}", "huggingface.repo_id: is not set, but huggingface.enabled is true"),
     ("huggingface: {enabled: true, repo_id: a/b}", "huggingface.token: is not set, but huggingface.enabled is true"),

@@ -6,20 +6,16 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 import torch
 
 import contract.workloads
 from contract.errors import ConfigError
-from contract.sources import Batch, Dataset
 from contract.tensors import Manifest, pack, unpack
 from contract.workloads import WORKLOADS, Workload, require_fit
-from contract.workloads.base import GradientResult
-from tests.unit.trained import dataset_for, local_run, samples_for, small
-
-SEED = 11
+from tests.unit.trained import SEED, Few, computed, dataset_for, local_run, same_bits, samples_for, small
 
 
 @pytest.fixture(scope="module", params=WORKLOADS.names)
@@ -33,16 +29,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def computed(workload: Workload, samples: Batch, *, seed: int = SEED, batch_size: int = 8) -> GradientResult:
-    model = workload.open_model()
-    model.load(workload.initial(3))
-    return model.gradient(samples, seed=seed, batch_size=batch_size)
-
-
-def same_bits(first: GradientResult, second: GradientResult) -> bool:
-    return pack(first.tensors) == pack(second.tensors) and first.losses == second.losses
 
 
 def test_every_workload_of_the_folder_has_its_line() -> None:
@@ -243,7 +229,7 @@ def test_the_metrics_are_numbers_and_repeat(workload: Workload) -> None:
 
 
 def test_twenty_steps_on_one_batch_lower_the_loss(workload: Workload) -> None:
-    few = _Few(dataset_for(workload), 16)
+    few = Few(dataset_for(workload), 16)
     hyperparameters = dataclasses.replace(workload.hyperparameters, learning_rate_g=0.005, learning_rate_d=0.005)
     run = local_run(
         workload, few, hyperparameters=hyperparameters, batch_size=16, batches_per_unit=1, units_per_update=1
@@ -268,30 +254,3 @@ def test_data_of_the_other_kind_is_refused(workload: Workload) -> None:
     require_fit(workload, dataset_for(workload))
     with pytest.raises(ConfigError, match="needs"):
         require_fit(workload, dataset_for(other))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Few:
-    """The first samples of a dataset, as a dataset."""
-
-    whole: Dataset
-    num_samples: int
-
-    @property
-    def fingerprint(self) -> str:
-        return self.whole.fingerprint
-
-    @property
-    def description(self) -> str:
-        return self.whole.description
-
-    @property
-    def num_classes(self) -> int | None:
-        return self.whole.num_classes
-
-    @property
-    def vocabulary_size(self) -> int | None:
-        return self.whole.vocabulary_size
-
-    def batch(self, indices: Sequence[int]) -> Batch:
-        return self.whole.batch(indices)

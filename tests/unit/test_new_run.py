@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from contract.config import Config, parse_config
-from contract.errors import ConfigError
 from contract.ids import RunId, Version
 from contract.states import RunState
 from coordinator.ledger.runs import RunRecord
@@ -46,9 +45,26 @@ def test_a_path_is_found_from_the_folder_of_its_configuration(tmp_path: Path) ->
     assert open_dataset(config, open_workload(config), config_file=tmp_path / "config.yaml").num_samples > 10
 
 
-def test_a_mode_that_is_not_there_yet_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"training\.mode: local"):
-        new_run(config_of("training.mode=local"), config_file=None)
+def test_local_steps_are_merged_with_momentum() -> None:
+    config = config_of("training.mode=local", "training.outer_learning_rate=0.5", "training.outer_momentum=0.8")
+    training = new_run(config, config_file=None).training
+    assert (training["optimizer"], training["optimizer_options"]) == (
+        "nesterov", {"learning_rate": 0.5, "momentum": 0.8},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("overrides", "seconds"),
+    [
+        (["training.round_deadline=100"], 50),
+        (["training.round_deadline=100", "training.local_seconds=70"], 70),
+        # After an hour a lease ends, however well its worker is heard of.
+        (["training.round_deadline=100000", "training.local_seconds=90000"], 1800),
+    ],
+)
+def test_a_slow_worker_ends_its_steps_in_good_time(overrides: list[str], seconds: float) -> None:
+    config = config_of("training.mode=local", *overrides)
+    assert new_run(config, config_file=None).training["local_seconds"] == seconds
 
 
 def test_a_configuration_agrees_with_the_run_it_made() -> None:

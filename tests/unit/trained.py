@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from contract.compressors import CODECS
 from contract.sources import SOURCES, Batch, Dataset, Split
+from contract.tensors import pack
 from contract.workloads import WORKLOADS, Workload
-from contract.workloads.base import Hyperparameters
+from contract.workloads.base import GradientResult, Hyperparameters
+from coordinator.optimizers import OPTIMIZERS
 from coordinator.training_local import LocalRun, Schooling
 
+SEED = 11
 SMALL: Mapping[str, Mapping[str, object]] = {
     "dcgan": {"image_size": 32, "latent_dim": 16, "generator_features": 4, "discriminator_features": 4},
     "mlp": {"image_size": 12, "hidden_features": 16},
@@ -41,6 +45,7 @@ def local_run(
     dataset: Dataset,
     *,
     hyperparameters: Hyperparameters | None = None,
+    mode: str = "sync",
     codec: str = "none",
     batch_size: int = 8,
     batches_per_unit: int = 2,
@@ -50,10 +55,49 @@ def local_run(
         workload,
         dataset,
         Schooling(
+            mode=mode,
             batch_size=batch_size,
             batches_per_unit=batches_per_unit,
             units_per_update=units_per_update,
             hyperparameters=hyperparameters or workload.hyperparameters,
+            optimizer=OPTIMIZERS.build("nesterov" if mode == "local" else "adam"),
             codec=CODECS.build(codec),
         ),
     )
+
+
+def computed(workload: Workload, samples: Batch, *, seed: int = SEED, batch_size: int = 8) -> GradientResult:
+    model = workload.open_model()
+    model.load(workload.initial(3))
+    return model.gradient(samples, seed=seed, batch_size=batch_size)
+
+
+def same_bits(first: GradientResult, second: GradientResult) -> bool:
+    return pack(first.tensors) == pack(second.tensors) and first.losses == second.losses
+
+
+@dataclasses.dataclass(frozen=True)
+class Few:
+    """The first samples of a dataset, as a dataset."""
+
+    whole: Dataset
+    num_samples: int
+
+    @property
+    def fingerprint(self) -> str:
+        return self.whole.fingerprint
+
+    @property
+    def description(self) -> str:
+        return self.whole.description
+
+    @property
+    def num_classes(self) -> int | None:
+        return self.whole.num_classes
+
+    @property
+    def vocabulary_size(self) -> int | None:
+        return self.whole.vocabulary_size
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        return self.whole.batch(indices)
