@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from torch import Tensor
 
-from contract.compressors import CODECS, Codec, encoded, open_blob, range_reader
+from contract.compressors import CODECS, Codec, blob_manifest, encoded, open_blob, range_reader
 from contract.errors import BlobError
 from contract.tensors import Buffer, Manifest
 from contract.workloads.base import Workload
@@ -82,7 +82,7 @@ class DeltaForm:
             for slab in slabs({name: specs[name].num_values for name in names}):
                 manifest = Manifest(tensors=tuple(specs[name] for name in slab))
                 yield Frame(
-                    manifest=manifest, codec=how, replaces=replaces, num_bytes=how.blob_manifest(manifest).blob_bytes
+                    manifest=manifest, codec=how, replaces=replaces, num_bytes=blob_manifest(how, manifest).blob_bytes
                 )
 
         rows = [*(frames(group.parameters, chosen, replaces=False) for group in workload.groups())]

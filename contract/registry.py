@@ -66,6 +66,10 @@ class Registry(Generic[MemberT]):
             return self._members[name]
         raise ConfigError([f"unknown {self.kind} {name!r}; {_suggestion(name, self.names)}"])
 
+    def options(self, name: str) -> tuple[str, ...]:
+        """What may be set of this member."""
+        return tuple(_option_types(self.get(name)))
+
     def build(self, name: str, options: Mapping[str, object] | None = None) -> MemberT:
         member = self.get(name)
         types = _option_types(member)

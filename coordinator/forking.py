@@ -48,8 +48,9 @@ def fork(engine: Engine, new: runs.NewRun, origin: Origin, *, fresh_optimizer: b
         parent = runs.read_run(conn, name=origin.run)
         _require_same_model(parent, new)
         version = parent.head_version if origin.version is None else origin.version
-        its = Mathematics.of(WORKLOADS.build(parent.workload, parent.workload_options), parent.training)
-        ours = Mathematics.of(WORKLOADS.build(new.workload, new.workload_options), new.training)
+        its_workload = WORKLOADS.build(parent.workload, parent.workload_options)
+        its = Mathematics.of(its_workload, parent.training, seed=parent.seed)
+        ours = Mathematics.of(WORKLOADS.build(new.workload, new.workload_options), new.training, seed=new.seed)
         # What one optimizer remembers is nothing to another.
         is_other = its.optimizer.name != ours.optimizer.name
         state = None if fresh_optimizer or is_other else _state(conn, parent, version, its)

@@ -49,7 +49,10 @@ class Gallery:
 
     def _weights(self, conn: Connection, record: runs.RunRecord) -> bytearray | None:
         return read_weights(
-            conn, run=record.run, version=record.head_version, how=Mathematics.of(self._workload, record.training)
+            conn,
+            run=record.run,
+            version=record.head_version,
+            how=Mathematics.of(self._workload, record.training, seed=record.seed),
         )
 
     def _seconds(self) -> float:

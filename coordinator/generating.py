@@ -71,7 +71,7 @@ def _model(engine: Engine, wish: Wish) -> tuple[Version, OpenModel]:
         record = runs.read_run(conn, name=wish.run)
         version = record.head_version if wish.version is None else wish.version
         workload = WORKLOADS.build(record.workload, record.workload_options)
-        how = Mathematics.of(workload, record.training)
+        how = Mathematics.of(workload, record.training, seed=record.seed)
         weights = require_weights(conn, record, version=version, how=how)
     model = workload.open_model()
     model.load(unpack(weights, how.vectors.manifest, max_bytes=len(weights)))

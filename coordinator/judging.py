@@ -91,7 +91,7 @@ class Judge:
 
     def _open(self, content: GradientBytes, gradient: WaitingGradient) -> Decoder:
         codec = CODECS.build(gradient.codec, self.training["codec_options"])
-        return open_blob(codec, content.read, gradient.num_bytes, self.vectors.manifest)
+        return open_blob(codec, content.read, gradient.num_bytes, self.vectors.manifest, whole=self.vectors.buffers)
 
 
 def _refused(gradient: WaitingGradient, error: BlobError | ConfigError) -> Refused:

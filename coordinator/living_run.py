@@ -86,7 +86,7 @@ def open_run(conn: Connection, *, name: str) -> LivingRun:
     record = runs.read_run(conn, name=name)
     training = record.training
     workload = WORKLOADS.build(record.workload, record.workload_options)
-    how = Mathematics.of(workload, training)
+    how = Mathematics.of(workload, training, seed=record.seed)
     recovered = recover(conn, record, version=record.head_version, how=how)
     keyframe = versions.last_whole(conn, run=record.run, up_to=record.head_version)
     if keyframe is None:
@@ -134,7 +134,7 @@ def read_paces(conn: Connection, run: RunId) -> Paces:
 def create_run(conn: Connection, new: runs.NewRun, state: TrainingState | None = None) -> RunId:
     """The run and its first version: `state` of another run, or drawn from its seed."""
     workload = WORKLOADS.build(new.workload, new.workload_options)
-    how = Mathematics.of(workload, new.training)
+    how = Mathematics.of(workload, new.training, seed=new.seed)
     state = state or TrainingState.start(workload.initial(new.seed), how)
     run = runs.create_run(conn, new)
     first = versions.NewVersion(

@@ -8,8 +8,8 @@ from typing import Any
 
 from contract.deltas import DeltaForm
 from contract.workloads.base import Hyperparameters, Workload
-from coordinator.aggregators import AGGREGATORS, Aggregator
 from coordinator.optimizers import OPTIMIZERS, Optimizer
+from coordinator.recipe import Recipe
 from coordinator.vectors import Vectors
 
 
@@ -17,18 +17,18 @@ from coordinator.vectors import Vectors
 class Mathematics:
     vectors: Vectors
     hyperparameters: Hyperparameters
-    rule: Aggregator
+    recipe: Recipe
     optimizer: Optimizer
     # None where every version travels whole.
     deltas: DeltaForm | None = None
 
     @classmethod
-    def of(cls, workload: Workload, training: Mapping[str, Any]) -> Mathematics:
-        """As the ledger, or whoever makes a run, has written it down."""
+    def of(cls, workload: Workload, training: Mapping[str, Any], *, seed: int) -> Mathematics:
+        """As the ledger, or whoever makes a run, has written it down; `seed` is the run's."""
         return cls(
             vectors=Vectors.of(workload),
             hyperparameters=workload.hyperparameters.with_settings(training["hyperparameters"]),
-            rule=AGGREGATORS.build(training["rule"], training["rule_options"]),
+            recipe=Recipe.of(training, seed=seed),
             optimizer=OPTIMIZERS.build(training["optimizer"], training["optimizer_options"]),
             deltas=DeltaForm.of(workload, training["downlink"], training["downlink_options"]),
         )

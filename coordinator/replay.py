@@ -19,6 +19,7 @@ from coordinator.judging import Judge
 from coordinator.ledger import gradients, versions
 from coordinator.ledger.runs import RunRecord
 from coordinator.mathematics import Mathematics
+from coordinator.recipe import Recipe
 from coordinator.step import TrainingState, advance
 from coordinator.weights import read_weights
 
@@ -68,10 +69,11 @@ def _weights(conn: Connection, run: RunId, version: Version, how: Mathematics) -
 def _merge_again(
     conn: Connection, run: RunId, version: Version, state: TrainingState, how: Mathematics, judge: Judge
 ) -> int:
-    weights = versions.aggregated_weights(conn, run=run, version=version)
-    if not weights:
+    aggregation = versions.find_aggregation(conn, run=run, version=version)
+    if aggregation is None:
         raise NotFound(f"how version {version} was merged is not recorded")
-    merged = gradients.read_gradients(conn, gradients=list(weights))
+    weights = dict(zip(aggregation.gradients, aggregation.weights, strict=True))
+    merged = gradients.read_gradients(conn, gradients=aggregation.gradients)
     admitted: list[Admitted] = []
     for gradient in merged:
         verdict = judge.judge(conn, gradient)
@@ -80,7 +82,8 @@ def _merge_again(
                 f"version {version} cannot be computed again: gradient {gradient.gradient}: {verdict.verdict}"
             )
         admitted.append(dataclasses.replace(verdict, weight=weights[gradient.gradient]))
-    advance(state, admitted, how)
+    recipe = Recipe.recorded(aggregation.rule, aggregation.options, seed=how.recipe.seed)
+    advance(state, admitted, dataclasses.replace(how, recipe=recipe))
     judge.forget()
     return sum(gradient.num_bytes for gradient in merged)
 

@@ -68,7 +68,7 @@ def _of_the_round(conn: Connection, living: LivingRun, leadership: Leadership, d
         living.put_back(conn, gradients.discard_late(conn, gradients=late, verdict=verdict))
     waiting = [gradient for gradient in waiting if gradient.base_version == living.head]
     needed = _needed(conn, living)
-    if len(waiting) >= needed and living.how.rule.problem(needed) is None:
+    if len(waiting) >= needed and living.how.recipe.problem(needed) is None:
         return Selection(gradients=waiting[:needed])
     age = units.round_age(conn, run=living.run, version=living.head)
     if age < deadline_seconds:
@@ -93,7 +93,7 @@ def _of_the_pool(conn: Connection, living: LivingRun, leadership: Leadership, de
     fresh, freshness = sifted.fresh, sifted.shares
     refused = tuple(verdict for _, verdict in sifted.stale)
     needed = _needed(conn, living)
-    if len(fresh) >= needed and living.how.rule.problem(len(fresh)) is None:
+    if len(fresh) >= needed and living.how.recipe.problem(len(fresh)) is None:
         return Selection(gradients=fresh, freshness=freshness, refused=refused)
     longest = max((gradient.waited_seconds for gradient in fresh), default=0.0)
     if longest < deadline_seconds:
@@ -112,7 +112,7 @@ def _needed(conn: Connection, living: LivingRun) -> int:
 def _overdue(
     conn: Connection, living: LivingRun, waiting: Sequence[WaitingGradient], seconds: float, deadline_seconds: float
 ) -> Overdue | None:
-    problem = living.how.rule.problem(len(waiting)) if waiting else "no gradient has come"
+    problem = living.how.recipe.problem(len(waiting)) if waiting else "no gradient has come"
     if problem is None:
         return None
     return Overdue(

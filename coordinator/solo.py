@@ -79,7 +79,7 @@ class Solo:
 
 def schooling_of(new: NewRun, workload: Workload, *, endless: bool) -> Schooling:
     training = new.training
-    how = Mathematics.of(workload, training)
+    how = Mathematics.of(workload, training, seed=new.seed)
     return Schooling(
         mode=new.mode,
         seed=new.seed,
@@ -89,7 +89,7 @@ def schooling_of(new: NewRun, workload: Workload, *, endless: bool) -> Schooling
         num_epochs=None if endless else training["num_epochs"],
         gradient_clip_norm=training["gradient_clip_norm"],
         hyperparameters=how.hyperparameters,
-        rule=how.rule,
+        recipe=how.recipe,
         optimizer=how.optimizer,
         codec=CODECS.build(training["codec"], training["codec_options"]),
         deltas=DeltaForm.of(workload, training["downlink"], training["downlink_options"]),

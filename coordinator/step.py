@@ -18,10 +18,11 @@ from contract.deltas import Frame, slabs
 from contract.tensors import Buffer, Manifest, TensorSpec, pack, unpack
 from contract.workloads.base import Group
 from coordinator.admission import Admitted
+from coordinator.aggregators import Centre
 from coordinator.downlink import LEFT_OUT, told
 from coordinator.mathematics import Mathematics
 from coordinator.optimizers import Parameter
-from coordinator.vectors import BUFFERS
+from coordinator.vectors import BUFFERS, Vectors
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -81,7 +82,7 @@ def optimizer_manifest(how: Mathematics) -> Manifest:
 
 def advance(state: TrainingState, gradients: Sequence[Admitted], how: Mathematics) -> dict[str, list[float]]:
     """One update in place; by group, the share that each gradient had, in the order of their places."""
-    problem = how.rule.problem(len(gradients))
+    problem = how.recipe.problem(len(gradients))
     if problem is not None:
         raise ValueError(problem)
     ordered = sorted(gradients, key=lambda admitted: admitted.place)
@@ -90,8 +91,12 @@ def advance(state: TrainingState, gradients: Sequence[Admitted], how: Mathematic
     state.delta = []
     shares = {}
     for name, sizes in how.vectors.sizes.items():
-        combination = how.rule.combine([admitted.contribution(name) for admitted in ordered], sizes)
-        shares[name] = list(combination.shares)
+        combination = how.recipe.combine(
+            [admitted.contribution(name) for admitted in ordered],
+            sizes,
+            step=state.step,
+            centre=_centre(state, groups.get(name), sizes, how),
+        )
         for slab in slabs(sizes):
             totals = {tensor: torch.empty(sizes[tensor], dtype=torch.float32) for tensor in slab}
             combination.fill(totals)
@@ -107,8 +112,30 @@ def advance(state: TrainingState, gradients: Sequence[Admitted], how: Mathematic
                 _move(state, groups[name], totals, how)
                 totals.clear()
                 state.delta.append(_told(state, frame, before))
+        shares[name] = list(combination.shares)
     state.step += 1
     return shares
+
+
+def overall_shares(shares: Mapping[str, Sequence[float]], vectors: Vectors) -> list[float]:
+    """Of all parameters together: a group counts by its number of values."""
+    num_values = {group: sum(vectors.sizes[group].values()) for group in vectors.parameter_groups}
+    whole = sum(num_values.values())
+    return [
+        sum(share * num_values[group] / whole for share, group in zip(of_one, num_values, strict=True))
+        for of_one in zip(*(shares[group] for group in num_values), strict=True)
+    ]
+
+
+def _centre(state: TrainingState, group: Group | None, sizes: Mapping[str, int], how: Mathematics) -> Centre:
+    """Of parameters what the optimizer knows of the aggregates so far; buffers are values, and theirs are the last
+    ones."""
+    if group is None:
+        return Centre(tensors={name: state.weights[name].view(-1) for name in sizes})
+    found = how.optimizer.recollection(num_steps=state.step, hyperparameters=how.hyperparameters)
+    return Centre(
+        tensors={name: state.moments[f"{found.moment}/{name}"].view(-1) for name in sizes}, factor=found.factor
+    )
 
 
 def _told(state: TrainingState, frame: Frame, before: dict[str, Tensor]) -> bytes:

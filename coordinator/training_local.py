@@ -14,10 +14,11 @@ from contract.sources.base import Batch, Dataset
 from contract.workloads.base import GradientResult, Hyperparameters, LocalSteps, OpenModel, Workload
 from contract.workloads.units import Unit
 from coordinator.admission import Admitted, Refused, admit
-from coordinator.aggregators import AGGREGATORS, Aggregator
+from coordinator.aggregators import AGGREGATORS
 from coordinator.cutting import Cutting
 from coordinator.mathematics import Mathematics
 from coordinator.optimizers import OPTIMIZERS, Optimizer
+from coordinator.recipe import Recipe
 from coordinator.step import TrainingState, advance
 from coordinator.vectors import Vectors
 
@@ -35,7 +36,7 @@ class Schooling:
     num_epochs: int | None = None
     gradient_clip_norm: float | None = None
     hyperparameters: Hyperparameters
-    rule: Aggregator = dataclasses.field(default_factory=lambda: AGGREGATORS.build("mean"))
+    recipe: Recipe = dataclasses.field(default_factory=lambda: Recipe(rule=AGGREGATORS.build("mean")))
     optimizer: Optimizer = dataclasses.field(default_factory=lambda: OPTIMIZERS.build("adam"))
     codec: Codec
     deltas: DeltaForm | None = None
@@ -80,7 +81,7 @@ class LocalRun:
         self._how = Mathematics(
             vectors=Vectors.of(workload),
             hyperparameters=schooling.hyperparameters,
-            rule=schooling.rule,
+            recipe=schooling.recipe,
             optimizer=schooling.optimizer,
             deltas=schooling.deltas,
         )
@@ -181,11 +182,13 @@ class LocalRun:
         )
 
     def _judged(self, contributed: Contributed, freshness: float) -> Admitted | Refused:
-        blob = contributed.blob
+        blob, vectors = contributed.blob, self._how.vectors
         verdict = admit(
             gradient=GradientId(contributed.number),
-            decoder=open_blob(self._schooling.codec, range_reader(blob), len(blob), self._how.vectors.manifest),
-            vectors=self._how.vectors,
+            decoder=open_blob(
+                self._schooling.codec, range_reader(blob), len(blob), vectors.manifest, whole=vectors.buffers
+            ),
+            vectors=vectors,
             num_samples=contributed.result.num_samples,
             unit_samples=contributed.unit.num_samples,
             decay=freshness,

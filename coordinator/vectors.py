@@ -37,5 +37,9 @@ class Vectors:
     def parameter_groups(self) -> tuple[str, ...]:
         return tuple(group.name for group in self.groups)
 
+    @property
+    def buffers(self) -> tuple[str, ...]:
+        return tuple(self.sizes.get(BUFFERS, ()))
+
     def num_values(self, name: str) -> int:
         return next(sizes[name] for sizes in self.sizes.values() if name in sizes)

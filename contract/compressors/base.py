@@ -4,7 +4,12 @@ A codec promises that
 - the blob's form follows from the run's manifest and the codec's options alone, never from the blob;
 - what is read lies within `error_bound` of what was written, for every finite tensor, and a number that is not finite
   is still not finite when read, so that the admission sees it;
+- what it leaves out of a tensor is, as a whole, no larger than the tensor: so what a worker keeps for the next time
+  cannot grow without end;
+- decoding is exact arithmetic: tables are looked up, and products and sums rounded one by one in a fixed order, so that
+  every machine, however many threads it has, reads the same bits;
 - any range of any tensor can be read alone, and reads the same alone as together with its neighbours;
+- bytes of the right form, whatever they say, are read as numbers or refused by a BlobError;
 - the same tensors and seed give the same bytes.
 The conformance suite `tests/unit/test_every_codec.py` holds every codec to it.
 """
@@ -21,7 +26,7 @@ from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from contract.errors import BlobError
-from contract.tensors import DTYPES, BlobFault, Buffer, Manifest, TensorSpec, pack
+from contract.tensors import DTYPES, Buffer, Manifest, TensorSpec
 
 # (offset, number of bytes) -> those bytes of a blob, wherever it lies.
 ReadRange = Callable[[int, int], Buffer]
@@ -50,38 +55,27 @@ class Codec(Protocol):
     name: ClassVar[str]
     # What a lossless codec leaves out is nothing, so a worker need not remember it.
     lossless: ClassVar[bool]
+    # Most values are read as zero, so a rule that looks at one coordinate at a time would find nothing there.
+    is_sparse: ClassVar[bool]
 
-    def blob_manifest(self, manifest: Manifest) -> Manifest: ...
-
-    def encode(self, tensors: Mapping[str, Tensor], *, seed: int) -> dict[str, Tensor]:
-        """The tensors of the blob; the same names of `blob_manifest`."""
+    def suits(self, spec: TensorSpec) -> bool:
+        """False for a tensor that travels whole instead, because it would be no shorter in this codec, or too poor."""
         ...
 
+    def wire_manifest(self, manifest: Manifest) -> Manifest:
+        """What `encode` makes of the tensors of `manifest`, each of which suits the codec."""
+        ...
+
+    def encode(self, tensors: Mapping[str, Tensor], *, seed: int) -> dict[str, Tensor]: ...
+
     def decoder(self, stored: Stored, manifest: Manifest) -> Decoder:
-        """`stored` holds the tensors of `blob_manifest`, `manifest` those that were sent."""
+        """`stored` holds the tensors of `wire_manifest`, `manifest` names those that were encoded."""
         ...
 
     def error_bound(self, tensor: Tensor) -> Tensor:
-        """How far each value may be from its original, of a shape that broadcasts to the tensor's."""
+        """How far each value may be from its original, of a shape that broadcasts to the tensor's. Of tensors that suit
+        the codec."""
         ...
-
-
-def encoded(codec: Codec, tensors: Mapping[str, Tensor], *, seed: int) -> bytes:
-    return pack(codec.encode(tensors, seed=seed))
-
-
-def open_blob(codec: Codec, read: ReadRange, num_bytes: int, manifest: Manifest) -> Decoder:
-    """BlobError unless the blob has the form that codec and manifest imply; no number of it is looked at."""
-    expected = codec.blob_manifest(manifest)
-    header = expected.header()
-    total = len(header) + expected.num_bytes
-    if num_bytes < total:
-        raise BlobFault.TOO_SHORT.error(num_bytes=num_bytes, expected=total)
-    if num_bytes > total:
-        raise BlobFault.TRAILING.error(surplus=num_bytes - total)
-    if bytes(read(0, len(header))) != header:
-        raise BlobFault.OTHER_LAYOUT.error()
-    return codec.decoder(Stored(read, expected), manifest)
 
 
 def range_reader(blob: Buffer) -> ReadRange:

@@ -15,7 +15,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from contract.compressors.base import CHUNK_VALUES, Codec, encoded, open_blob, range_reader
+from contract.compressors.base import CHUNK_VALUES, Codec, range_reader
+from contract.compressors.blobs import encoded, open_blob
 from contract.ids import Version
 from contract.tensors import Manifest
 
@@ -55,6 +56,7 @@ class Feedback:
         residue: Residue | None = None,
     ) -> None:
         self._manifest = manifest
+        self._buffers = buffers
         self._names = [name for name in manifest.names if name not in buffers]
         self._decay = decay
         self._max_age = max_age
@@ -69,9 +71,9 @@ class Feedback:
         is_simple = codec.lossless and before is None
         if is_simple or not all(bool(torch.isfinite(tensors[name]).all()) for name in self._names):
             # What is not finite will be refused, and must not stay in the memory.
-            return encoded(codec, tensors, seed=seed)
+            return encoded(codec, tensors, seed=seed, whole=self._buffers)
         whole = {**tensors, **{name: _sum(tensors[name], before, kept, name) for name in self._names}}
-        blob = encoded(codec, whole, seed=seed)
+        blob = encoded(codec, whole, seed=seed, whole=self._buffers)
         self._take_note(sent_as, self._left_out(codec, blob, whole, version), kept)
         return blob
 
@@ -114,7 +116,7 @@ class Feedback:
     def _left_out(self, codec: Codec, blob: bytes, whole: Mapping[str, Tensor], version: Version) -> Residue | None:
         if codec.lossless:
             return None
-        decoder = open_blob(codec, range_reader(blob), len(blob), self._manifest)
+        decoder = open_blob(codec, range_reader(blob), len(blob), self._manifest, whole=self._buffers)
         for name in self._names:
             flat = whole[name].view(-1)
             for start in range(0, flat.numel(), CHUNK_VALUES):

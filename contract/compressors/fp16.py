@@ -27,8 +27,13 @@ class Fp16:
 
     name: ClassVar[str] = "fp16"
     lossless: ClassVar[bool] = False
+    is_sparse: ClassVar[bool] = False
 
-    def blob_manifest(self, manifest: Manifest) -> Manifest:
+    def suits(self, spec: TensorSpec) -> bool:
+        # Its scale takes 4 bytes.
+        return spec.num_values > 2
+
+    def wire_manifest(self, manifest: Manifest) -> Manifest:
         halves = [TensorSpec(name=spec.name, dtype="F16", shape=spec.shape) for spec in manifest.tensors]
         scales = TensorSpec(name=_SCALES, dtype="F32", shape=(len(halves),))
         return Manifest(tensors=(*halves, scales))
@@ -39,7 +44,7 @@ class Fp16:
         for name, tensor in tensors.items():
             halves[name], scale = _halved(tensor)
             scales.append(scale)
-        return {**halves, _SCALES: torch.stack(scales) if scales else torch.empty(0)}
+        return {**halves, _SCALES: torch.stack(scales)}
 
     def decoder(self, stored: Stored, manifest: Manifest) -> Decoder:
         return _Decoder(stored, manifest)
@@ -47,8 +52,7 @@ class Fp16:
     def error_bound(self, tensor: Tensor) -> Tensor:
         # Half a unit in the last of 11 bits; below the smallest normal half, half of 2^-24 over 2^14; and where the
         # scale is at the end of its range, the smallest step of float32.
-        smallest = 2.0**-39 * tensor.abs().amax() if tensor.numel() else torch.zeros(())
-        return tensor.abs() * 2.0**-11 + smallest + 2.0**-149
+        return tensor.abs() * 2.0**-11 + 2.0**-39 * tensor.abs().amax() + 2.0**-149
 
 
 class _Decoder(ChunkedDecoder):
@@ -62,8 +66,6 @@ class _Decoder(ChunkedDecoder):
 
 
 def _halved(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    if tensor.numel() == 0:
-        return tensor.to(torch.float16), torch.ones(())
     largest = tensor.detach().abs().amax()
     # Of zero and of what is not finite the exponent says nothing; such a tensor goes as it is.
     usable = torch.isfinite(largest) & (largest > 0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from contract.compressors.base import ChunkedDecoder, Decoder, Stored
-from contract.tensors import Manifest
+from contract.tensors import Manifest, TensorSpec
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +17,12 @@ class Whole:
 
     name: ClassVar[str] = "none"
     lossless: ClassVar[bool] = True
+    is_sparse: ClassVar[bool] = False
 
-    def blob_manifest(self, manifest: Manifest) -> Manifest:
+    def suits(self, spec: TensorSpec) -> bool:
+        return True
+
+    def wire_manifest(self, manifest: Manifest) -> Manifest:
         return manifest
 
     def encode(self, tensors: Mapping[str, Tensor], *, seed: int) -> dict[str, Tensor]:

@@ -117,6 +117,13 @@ class Aggregation(Section):
     options: dict[str, object] = Field(
         default_factory=dict, description="Further options of the rule, by name; each rule documents its own."
     )
+    before: list[Identifier] = Field(
+        default_factory=list,
+        description="Names of the pre-aggregators that the gradients pass before the rule, in their order.",
+    )
+    before_options: dict[str, dict[str, object]] = Field(
+        default_factory=dict, description="Options of the pre-aggregators, by their names and then by the option's."
+    )
 
 
 class Staleness(Section):

@@ -3,9 +3,14 @@
 from typing import Final
 
 from contract.registry import Registry
-from coordinator.aggregators.base import Aggregator, Combination, Contribution, WeightedSum
+from coordinator.aggregators.base import Aggregator, Centre, Combination, Contribution
+from coordinator.aggregators.krum import Krum
 from coordinator.aggregators.mean import Mean
+from coordinator.aggregators.median import Median
+from coordinator.aggregators.multi_krum import MultiKrum
+from coordinator.aggregators.stack import Stack
+from coordinator.aggregators.trimmed_mean import TrimmedMean
 
-AGGREGATORS: Final = Registry[Aggregator]("aggregation rule", Mean)
+AGGREGATORS: Final = Registry[Aggregator]("aggregation rule", Mean, Median, TrimmedMean, Krum, MultiKrum)
 
-__all__ = ["AGGREGATORS", "Aggregator", "Combination", "Contribution", "WeightedSum"]
+__all__ = ["AGGREGATORS", "Aggregator", "Centre", "Combination", "Contribution", "Stack"]

@@ -1,20 +1,26 @@
 """How many gradients become one.
 
-A rule sees one group at a time (the generator's parameters, the discriminator's, the buffers), each contribution a
-vector: the group's tensors, flattened, in the manifest's order. It promises to give the same bits for the same
-contributions in the same order, and to hold no more than a chunk of each contribution in memory.
+A rule sees one group at a time (the generator's parameters, the discriminator's, the buffers), and in it a vector for
+each gradient: the group's tensors, flattened. It gets them as a `Stack`, which answers what a rule may ask (the Gram
+matrix; a weighted sum; a fold of each coordinate) and never shows more than a chunk of a vector. A rule promises
+- the same bits for the same gradients in the same order, with any number of threads;
+- to refuse, by `problem`, every number of gradients for which its own promise does not hold.
+The conformance suite `tests/unit/test_every_rule.py` holds every rule to it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from torch import Tensor
 
 from contract.compressors import Decoder
 from contract.ids import GradientId
+
+if TYPE_CHECKING:
+    from coordinator.aggregators.stack import Stack
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,50 +32,60 @@ class Contribution:
     decoder: Decoder
     factor: float = 1.0
 
-    def read(self, name: str, start: int, stop: int) -> Tensor:
-        values = self.decoder.read(name, start, stop)
-        return values if self.factor == 1.0 else values.mul_(self.factor)
+    def read_into(self, name: str, start: int, stop: int, out: Tensor) -> None:
+        self.decoder.read_into(name, start, stop, out)
+        if self.factor != 1.0:
+            out.mul_(self.factor)
 
     def add_to(self, name: str, total: Tensor, *, weight: float) -> None:
         self.decoder.add_to(name, total, weight=weight * self.factor)
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Centre:
+    """Where the aggregates were so far: `factor` times these tensors, flat, by the names of the group's."""
+
+    tensors: Mapping[str, Tensor]
+    factor: float = 1.0
+
+
 class Combination(Protocol):
     """What a rule decided; the numbers are formed slab by slab, so that no whole vector need be held."""
-
-    @property
-    def shares(self) -> Sequence[float]:
-        """The share that each contribution has in the aggregate, in their order."""
-        ...
 
     def fill(self, totals: Mapping[str, Tensor]) -> None:
         """Overwrite these tensors of the group, flat."""
         ...
 
+    @property
+    def shares(self) -> Sequence[float]:
+        """How much of each contribution is in the aggregate, in their order; known when everything is filled.
+
+        For a weighted sum its factors. For a fold of each coordinate the share of a gradient's values among those
+        that were used, on a sample of the coordinates.
+        """
+        ...
+
 
 class Aggregator(Protocol):
+    """An option `num_byzantine` is filled from the run's `aggregation.num_byzantine`; it is f of the inequalities."""
+
     name: ClassVar[str]
+    # Whether it folds each coordinate by itself, to which most coordinates of a sparse codec are zero.
+    by_coordinate: ClassVar[bool]
 
     def problem(self, num_gradients: int) -> str | None:
         """Why this rule cannot work with so many, naming the inequality, or None."""
         ...
 
-    def combine(self, contributions: Sequence[Contribution], sizes: Mapping[str, int]) -> Combination:
-        """`sizes` names the group's tensors with their numbers of values, in the manifest's order."""
-        ...
+    def combine(self, stack: Stack) -> Combination: ...
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class WeightedSum:
-    """For every rule that comes down to a weight for each contribution."""
+def too_few(name: str, inequality: str, *, least: int, num_gradients: int) -> str | None:
+    """A rule's `problem`, where all from `least` on will do."""
+    if num_gradients >= least:
+        return None
+    return f"{name} needs {inequality} gradients, here at least {least}; there {_are(num_gradients)}"
 
-    contributions: Sequence[Contribution]
-    shares: Sequence[float]
 
-    def fill(self, totals: Mapping[str, Tensor]) -> None:
-        for total in totals.values():
-            total.zero_()
-        # One gradient after another: it may lie in a database, and is read there from front to end.
-        for contribution, share in zip(self.contributions, self.shares, strict=True):
-            for name, total in totals.items():
-                contribution.add_to(name, total, weight=share)
+def _are(number: int) -> str:
+    return "is 1" if number == 1 else f"are {number}"

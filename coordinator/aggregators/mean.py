@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from coordinator.aggregators.base import Combination, Contribution, WeightedSum
+from coordinator.aggregators.base import Combination, too_few
+from coordinator.aggregators.stack import Stack
+from coordinator.aggregators.weights import normalised
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,12 +13,10 @@ class Mean:
     """The mean, weighted by samples and freshness: one look at each gradient, and no protection from a hostile one."""
 
     name: ClassVar[str] = "mean"
+    by_coordinate: ClassVar[bool] = False
 
     def problem(self, num_gradients: int) -> str | None:
-        return None if num_gradients >= 1 else "mean needs n >= 1 gradients"
+        return too_few(self.name, "n >= 1", least=1, num_gradients=num_gradients)
 
-    def combine(self, contributions: Sequence[Contribution], sizes: Mapping[str, int]) -> Combination:
-        whole = math.fsum(contribution.weight for contribution in contributions)
-        return WeightedSum(
-            contributions=contributions, shares=[contribution.weight / whole for contribution in contributions]
-        )
+    def combine(self, stack: Stack) -> Combination:
+        return stack.weighted(normalised(stack.weights))

@@ -17,7 +17,7 @@ from coordinator.ledger import gradients, units, versions
 from coordinator.ledger.gradients import WaitingGradient
 from coordinator.living_run import LivingRun
 from coordinator.selection import Overdue, Selection, select
-from coordinator.step import advance
+from coordinator.step import advance, overall_shares
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class Merge:
             return Report(refused=(*selection.refused, *(verdict.verdict for verdict in refused)))
         shares = advance(living.state, admitted, living.how)
         version = Version(living.head + 1)
-        merged = [*zip(waiting, admitted, next(iter(shares.values())), strict=True)]
+        merged = [*zip(waiting, admitted, overall_shares(shares, living.how.vectors), strict=True)]
         overtaken = self._publish(conn, version, merged, began, selection.closed_because)
         return Report(
             version=version,
@@ -129,8 +129,8 @@ class Merge:
             overtaken = units.cancel_overtaken(conn, run=living.run, version=living.head, reason=reason)
             living.put_back(conn, [unit.unit for unit in overtaken])
         aggregation = versions.Aggregation(
-            rule=living.training["rule"],
-            options=living.training["rule_options"],
+            rule=living.how.recipe.rule.name,
+            options=living.how.recipe.record(),
             gradients=ids,
             weights=[admitted.weight for _, admitted, _ in merged],
             input_sha256=hashlib.sha256(b"".join(gradient.sha256 for gradient, _, _ in merged)).digest(),

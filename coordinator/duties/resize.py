@@ -39,7 +39,7 @@ class Resize:
         with self.engine.begin() as conn:
             num_workers = units.count_workers(conn, run=living.run)
             after = next_num_gradients(num_workers, before=before)
-            while living.how.rule.problem(after) is not None:
+            while living.how.recipe.problem(after) is not None:
                 after += 1
             if after != before:
                 self.leadership.require(conn)

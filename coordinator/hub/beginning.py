@@ -34,7 +34,7 @@ class HubOrigin:
     def state(self, new: NewRun) -> TrainingState:
         """The optimizer begins anew: what it remembered stays in its ledger."""
         self._require_same_model(new)
-        how = Mathematics.of(WORKLOADS.build(new.workload, new.workload_options), new.training)
+        how = Mathematics.of(WORKLOADS.build(new.workload, new.workload_options), new.training, seed=new.seed)
         weights = bytearray(self.repository.file(WEIGHTS, revision=self.revision).read_bytes())
         try:
             tensors = unpack(weights, how.vectors.manifest, max_bytes=how.vectors.manifest.blob_bytes)

@@ -48,7 +48,7 @@ def read(conn: Connection, *, run: str, version: Version | None = None) -> Conte
     """The newest version, or a certain one. NotFound where its weights were pruned."""
     record = runs.read_run(conn, name=run)
     version = record.head_version if version is None else version
-    how = Mathematics.of(WORKLOADS.build(record.workload, record.workload_options), record.training)
+    how = Mathematics.of(WORKLOADS.build(record.workload, record.workload_options), record.training, seed=record.seed)
     weights = require_weights(conn, record, version=version, how=how)
     found = versions.find_version(conn, run=record.run, version=version)
     return Contents(
@@ -100,7 +100,7 @@ def _metadata(contents: Contents, manifest: Manifest) -> dict[str, Any]:
         "mode": record.mode,
         "seed": record.seed,
         "data": dict(record.data),
-        "training": dict(record.training),
+        "training": dict(record.training, seed=record.seed),
         "began_at": _moment(facts.started_at),
         "finished_at": _moment(facts.finished_at),
         "parent_run": facts.parent,

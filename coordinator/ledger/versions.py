@@ -49,10 +49,9 @@ _READ_PART = """
     SELECT content FROM ledger.model_parts WHERE run_id = %b AND version = %b AND kind = %t AND part = %b::integer"""
 _LAST_REMEMBERED = text("""
     SELECT max(version) FROM ledger.model_parts WHERE run_id = :run AND kind = 'optimizer' AND version <= :up_to""")
-_AGGREGATED_WEIGHTS = text("""
-    SELECT gradient, weight
-      FROM ledger.aggregations a, unnest(a.gradient_ids, a.weights) AS one (gradient, weight)
-     WHERE a.run_id = :run AND a.version = :version""")
+_FIND_AGGREGATION = text("""
+    SELECT rule, options, gradient_ids, weights, input_sha256, output_sha256, seconds
+      FROM ledger.aggregations WHERE run_id = :run AND version = :version""")
 _LAST_WHOLE = text("""
     SELECT max(version) FROM ledger.model_parts WHERE run_id = :run AND kind = 'weights' AND version <= :up_to""")
 # Those that a whole version leads to without a gap: as many versions lie between the two as numbers.
@@ -119,8 +118,8 @@ class VersionHead:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregation:
-    """Enough to compute a merge again, bit for bit. The weights are what each gradient came with; the share that the
-    rule gave it stands with the gradient."""
+    """Enough to compute a merge again, bit for bit. The options are the whole recipe's. The weights are what each
+    gradient came with; the share that the rule gave it stands with the gradient."""
 
     rule: str
     options: Mapping[str, Any]
@@ -226,10 +225,20 @@ def last_remembered(conn: Connection, *, run: RunId, up_to: Version) -> Version 
     return None if found is None else Version(found)
 
 
-def aggregated_weights(conn: Connection, *, run: RunId, version: Version) -> dict[GradientId, float]:
-    """The say that each gradient had in this version."""
-    rows = conn.execute(_AGGREGATED_WEIGHTS, {"run": run, "version": version})
-    return {GradientId(row.gradient): row.weight for row in rows}
+def find_aggregation(conn: Connection, *, run: RunId, version: Version) -> Aggregation | None:
+    """How this version was merged."""
+    row = conn.execute(_FIND_AGGREGATION, {"run": run, "version": version}).one_or_none()
+    if row is None:
+        return None
+    return Aggregation(
+        rule=row.rule,
+        options=row.options,
+        gradients=[GradientId(gradient) for gradient in row.gradient_ids],
+        weights=row.weights,
+        input_sha256=row.input_sha256,
+        output_sha256=row.output_sha256,
+        seconds=row.seconds,
+    )
 
 
 def forget_weights(conn: Connection, *, run: RunId, before: Version, spared: Version, led_from: Version) -> int:

@@ -127,6 +127,6 @@ def check_ledger(conn: Connection, name: str) -> None:
 def _read_all(conn: Connection, name: str) -> None:
     """Reading compares with the checksum that was published."""
     record = runs.read_run(conn, name=name)
-    how = Mathematics.of(WORKLOADS.build(record.workload, record.workload_options), record.training)
+    how = Mathematics.of(WORKLOADS.build(record.workload, record.workload_options), record.training, seed=record.seed)
     for version in versions.kept_versions(conn, run=record.run):
         assert read_weights(conn, run=record.run, version=version, how=how), f"there is no way to version {version}"

@@ -136,7 +136,7 @@ def model_at_the_head(stage: Stage, config: Config) -> OpenModel:
     workload = open_workload(config)
     with stage.owner.connect() as conn:
         record = runs.read_run(conn, name=RUN)
-        how = Mathematics.of(workload, record.training)
+        how = Mathematics.of(workload, record.training, seed=record.seed)
         content = read_weights(conn, run=record.run, version=record.head_version, how=how)
     assert content is not None
     model = workload.open_model()

@@ -70,6 +70,40 @@ def test_a_restart_merges_again_what_the_optimizer_had_not_written_down(shop: Wo
     assert is_same(again, shop.living)
 
 
+@pytest.mark.parametrize(
+    "aggregation",
+    [
+        {"rule": "median"},
+        {"rule": "multi_krum"},
+        {"rule": "trimmed_mean", "before": ["bucketing", "clip"], "before_options": {"bucketing": {"size": 2}}},
+    ],
+    ids=lambda aggregation: str(aggregation["rule"]),
+)
+def test_a_restart_merges_again_by_the_same_recipe(database: Database, aggregation: dict[str, object]) -> None:
+    training = {"mode": "async", "num_workunits_per_update": 5}
+    with open_workshop(database, {"training": training, "aggregation": aggregation}) as shop:
+        shop.turn()
+        ada = shop.invite("ada")
+        for version in (1, 2):
+            for value in (0.01, -0.02, 0.005, 0.01 * version, 5.0):
+                ada.submit(ada.claim(), value=value)
+            assert shop.turn().version == version
+        assert is_same(restarted(shop), shop.living)
+
+
+def test_it_is_merged_again_by_the_recipe_it_was_merged_by(shop: Workshop, ada: Person) -> None:
+    """Whatever the run's own would be by now; it is recorded with each merge."""
+    update(shop, ada, 1)
+    with shop.owner.begin() as conn:
+        conn.execute(text("UPDATE ledger.runs SET training = jsonb_set(training, '{rule}', '\"median\"')"))
+        aggregation = versions.find_aggregation(conn, run=shop.run, version=Version(1))
+    assert aggregation is not None
+    assert (aggregation.rule, aggregation.options) == (
+        "mean", {"options": {}, "before": [], "values_at_a_time": 1 << 20},
+    )  # fmt: skip
+    assert is_same(restarted(shop), shop.living)
+
+
 def test_it_begins_at_the_version_that_is_remembered(shop: Workshop, ada: Person) -> None:
     update(shop, ada, 1)
     assert remember(shop).run_once().version == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from contract.compressors import CODECS, open_blob, range_reader
+from contract.compressors import CODECS, blob_manifest, open_blob, range_reader
 from contract.ids import GradientId
 from contract.tensors import Manifest
 from contract.workloads.small_transformer import SmallTransformer
@@ -19,6 +19,7 @@ from coordinator.admission import Admitted, admit
 from coordinator.aggregators import AGGREGATORS
 from coordinator.mathematics import Mathematics
 from coordinator.optimizers import OPTIMIZERS
+from coordinator.recipe import Recipe
 from coordinator.step import TrainingState, advance, optimizer_manifest
 from coordinator.vectors import Vectors
 
@@ -41,12 +42,12 @@ def main() -> None:
     how = Mathematics(
         vectors=vectors,
         hyperparameters=WORKLOAD.hyperparameters,
-        rule=AGGREGATORS.build("mean"),
+        recipe=Recipe(rule=AGGREGATORS.build("mean")),
         optimizer=OPTIMIZERS.build("adam"),
     )
     codec = CODECS.build("fp16")
     # One gradient in many places: where they lie is not the coordinator's memory, a real one lies in the database.
-    blob = _blank(codec.blob_manifest(vectors.manifest))
+    blob = _blank(blob_manifest(codec, vectors.manifest))
     before = peak_bytes()
     state = TrainingState.resume(_blank(vectors.manifest), _blank(optimizer_manifest(how)), how, step=0)
     gradients = []

@@ -15,7 +15,8 @@ from coordinator.admission import Admitted
 from coordinator.aggregators import AGGREGATORS
 from coordinator.mathematics import Mathematics
 from coordinator.optimizers import OPTIMIZERS
-from coordinator.step import TrainingState, advance, optimizer_manifest
+from coordinator.recipe import Recipe
+from coordinator.step import TrainingState, advance, optimizer_manifest, overall_shares
 from coordinator.vectors import BUFFERS, Vectors
 
 HYPERPARAMETERS = Hyperparameters(learning_rate_g=0.01, learning_rate_d=0.03, beta1=0.8, beta2=0.95)
@@ -49,7 +50,7 @@ def how(vectors: Vectors = PLAIN) -> Mathematics:
     return Mathematics(
         vectors=vectors,
         hyperparameters=HYPERPARAMETERS,
-        rule=AGGREGATORS.build("mean"),
+        recipe=Recipe(rule=AGGREGATORS.build("mean")),
         optimizer=OPTIMIZERS.build("adam"),
     )
 
@@ -136,6 +137,12 @@ def test_shares_are_in_the_order_of_the_ids() -> None:
     state = TrainingState.start(random(0), how())
     shares = moved(state, [gradient(9, random(1), weight=3.0), gradient(4, random(2), weight=1.0)])
     assert shares == {"a": [0.25, 0.75], "b": [0.25, 0.75], "buffers": [0.25, 0.75]}
+
+
+def test_a_share_of_the_whole_counts_a_group_by_its_values() -> None:
+    a, b = 300 * 200 + 5, 7 * 3
+    shares = {"a": [1.0, 0.0], "b": [0.0, 1.0], "buffers": [0.5, 0.5]}
+    assert overall_shares(shares, PLAIN) == pytest.approx([a / (a + b), b / (a + b)])
 
 
 def test_the_order_of_arrival_does_not_matter() -> None:

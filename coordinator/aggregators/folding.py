@@ -1,0 +1,140 @@
+"""Rules that look at each coordinate by itself: its values over all vectors, sorted, become one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+import torch
+from torch import Tensor
+
+from coordinator.aggregators.base import Contribution
+from coordinator.aggregators.chunks import BLOCK_VALUES, Layout, read_rows
+from coordinator.aggregators.sorting import sort_rows
+
+# Whose values were used is counted on the first so many of each stretch: to count everywhere would double the work.
+_COUNTED_VALUES: Final = BLOCK_VALUES // 2
+
+
+class Fold(Protocol):
+    def wanted(self, num_rows: int) -> range:
+        """The places of the order that it looks at."""
+        ...
+
+    def chosen(self, rows: Sequence[Tensor]) -> Sequence[Tensor]:
+        """From the sorted rows: those whose mean is the result."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Middle:
+    """What is left without the `dropped` smallest and largest."""
+
+    dropped: int
+
+    def wanted(self, num_rows: int) -> range:
+        return range(self.dropped, num_rows - self.dropped)
+
+    def chosen(self, rows: Sequence[Tensor]) -> Sequence[Tensor]:
+        return rows[self.dropped : len(rows) - self.dropped]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Nearest:
+    """The `kept` values nearest the median; of two that are equally near the smaller one counts first.
+
+    They are neighbours in the order. Of the places i, i + kept, i + 2 kept ... exactly one is among them: the one
+    nearest the median. So no sum ever holds a value that is not used, however large.
+    """
+
+    kept: int
+
+    def wanted(self, num_rows: int) -> range:
+        return range(num_rows)
+
+    def chosen(self, rows: Sequence[Tensor]) -> Sequence[Tensor]:
+        median = mean_row(rows[(len(rows) - 1) // 2 : len(rows) // 2 + 1], torch.empty_like(rows[0]))
+        found = []
+        for place in range(self.kept):
+            nearest = rows[place]
+            for candidate in rows[place + self.kept :: self.kept]:
+                nearest = torch.where(candidate - median < median - nearest, candidate, nearest)
+            found.append(nearest)
+        return found
+
+
+def mean_row(rows: Sequence[Tensor], out: Tensor) -> Tensor:
+    # Each is divided before it is added: the largest float32 has a mean, but no double.
+    share = 1.0 / len(rows)
+    torch.mul(rows[0], share, out=out)
+    for row in rows[1:]:
+        out.add_(row, alpha=share)
+    return out
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Folded:
+    """A combination by coordinates. `places` are those of the contributions among all `num_gradients`."""
+
+    fold: Fold
+    contributions: Sequence[Contribution]
+    mixing: Tensor | None
+    places: Sequence[int]
+    num_gradients: int
+    length: int
+    _used: Tensor | None = None
+    _num_counted: int = 0
+
+    def fill(self, totals: Mapping[str, Tensor]) -> None:
+        layout = Layout(sizes={name: total.numel() for name, total in totals.items()}, length=self.length)
+        num_rows = len(self.contributions) if self.mixing is None else len(self.mixing)
+        room = torch.empty(num_rows + 2, self.length, dtype=torch.float32)
+        read = room if self.mixing is None else torch.empty(len(self.contributions), self.length, dtype=torch.float32)
+        for stretch in layout.stretches():
+            filled = read_rows(self.contributions, stretch, read)
+            if self.mixing is not None:
+                mix_rows(self.mixing, read, room, filled)
+            found = room[-1, :filled]
+            self._fold(room[:-2, :filled], room[-2, :filled], found)
+            for piece in stretch:
+                totals[piece.name][piece.start : piece.stop].copy_(found[piece.place])
+
+    @property
+    def shares(self) -> list[float]:
+        found = [0.0] * self.num_gradients
+        if self._used is None or not self._num_counted:
+            return found
+        used = self._used / self._num_counted
+        if self.mixing is not None:
+            used = (used[:, None] * self.mixing).sum(0)
+        for place, share in zip(self.places, used.tolist(), strict=True):
+            found[place] = share
+        return found
+
+    def _fold(self, values: Tensor, spare: Tensor, out: Tensor) -> None:
+        # Sorting loses track of whose a value is.
+        counted = values[:, :_COUNTED_VALUES].clone()
+        rows = list(values)
+        sort_rows(rows, spare, self.fold.wanted(len(rows)))
+        chosen = self.fold.chosen(rows)
+        self._count(counted, torch.stack([row[:_COUNTED_VALUES] for row in chosen]))
+        # Of a zero and its negative a vector unit picks another minimum than a scalar one: here is one zero only.
+        mean_row(chosen, out).add_(0.0)
+
+    def _count(self, values: Tensor, chosen: Tensor) -> None:
+        """Who shares a value shares its use, so that a coordinate counts once."""
+        is_used = ((values >= chosen.amin(0)) & (values <= chosen.amax(0))).to(torch.float64)
+        used = is_used.div_(is_used.sum(0)).sum(1)
+        self._used = used if self._used is None else self._used + used
+        self._num_counted += values.shape[1]
+
+
+def mix_rows(mixing: Tensor, read: Tensor, rows: Tensor, filled: int) -> None:
+    """Row i becomes the sum that row i of `mixing` says, block by block: as large a product as threads do not share."""
+    used = -(-filled // BLOCK_VALUES)
+    read[:, filled : used * BLOCK_VALUES] = 0.0
+    factors = mixing.to(torch.float32).expand(used, *mixing.shape)
+    blocks = read.view(len(read), -1, BLOCK_VALUES).transpose(0, 1)[:used]
+    target = rows[: len(mixing)].view(len(mixing), -1, BLOCK_VALUES).transpose(0, 1)[:used]
+    target.copy_(torch.bmm(factors, blocks))
