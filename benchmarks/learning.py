@@ -17,18 +17,20 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 
 from benchmarks.simulated import AsTheyCome, Traffic, in_rounds
 from benchmarks.table import print_table
 from contract.compressors import CODECS
+from contract.deltas import DeltaForm
 from contract.sources import SOURCES, Dataset, Split
 from contract.workloads import WORKLOADS
 from contract.workloads.base import Workload
 from coordinator.class_size import num_gradients_for
 from coordinator.decays import DECAYS
+from coordinator.optimizers import OPTIMIZERS
 from coordinator.staleness import Policy
 from coordinator.training_local import LocalRun, Schooling
 
@@ -66,6 +68,7 @@ class Lesson:
             metrics=run.model.evaluate(held_out, max_samples=self.num_judged),
             num_exchanges=traffic.num_exchanges,
             sent_bytes=traffic.sent_bytes,
+            fetched_bytes=traffic.fetched_bytes,
             num_refused=traffic.num_refused,
             mean_staleness=statistics.fmean(traffic.staleness),
             seconds=time.monotonic() - began,
@@ -82,15 +85,28 @@ class Setting:
     speeds: tuple[float, ...] = ()
     decay: str = "inverse_sqrt"
     batches_per_unit: int = 1
+    # Of local steps: the coordinator's learning rate and momentum.
+    outer: tuple[float, float] | None = None
+    feedback_decay: float | None = None
+    downlink: str = "none"
 
     def schooling(self, lesson: Lesson, workload: Workload, seed: int) -> Schooling:
-        return Schooling(
+        schooling = Schooling(
             seed=seed,
             batch_size=lesson.batch_size,
             batches_per_unit=self.batches_per_unit,
             hyperparameters=workload.hyperparameters,
             codec=CODECS.build(self.codec, self.codec_options),
+            deltas=DeltaForm.of(workload, self.downlink, {}),
         )
+        changes: dict[str, Any] = {}
+        if self.feedback_decay is not None:
+            changes["feedback_decay"] = self.feedback_decay
+        if self.outer is not None:
+            rate, momentum = self.outer
+            changes["mode"] = "local"
+            changes["optimizer"] = OPTIMIZERS.build("nesterov", {"learning_rate": rate, "momentum": momentum})
+        return dataclasses.replace(schooling, **changes)
 
     def train(self, run: LocalRun, *, num_units: int) -> Traffic:
         if not self.speeds:
@@ -108,6 +124,7 @@ class Measured:
     metrics: Mapping[str, float]
     num_exchanges: int
     sent_bytes: int
+    fetched_bytes: int
     num_refused: int
     mean_staleness: float
     seconds: float
