@@ -59,6 +59,7 @@ bench: $(INSTALLED) $(PEERS)/.installed
 	$(BIN)/python -m benchmarks.learning
 	$(BIN)/python -m benchmarks.space --rounds $(ROUNDS)
 	$(BIN)/python -m benchmarks.codecs
+	$(BIN)/python -m benchmarks.aggregation
 
 clean:
 	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis

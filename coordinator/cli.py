@@ -8,7 +8,7 @@ import traceback
 import click
 
 from contract.errors import BarnraiseError
-from coordinator.commands import database, demo, people, runs, setting_up, training
+from coordinator.commands import audits, database, demo, people, runs, setting_up, training
 
 
 def run() -> None:
@@ -52,6 +52,8 @@ for command in (
     runs.runs,
     runs.fork,
     training.train_local,
+    audits.replay,
+    audits.whatif,
     people.invite,
     people.revoke,
     people.roster,

@@ -10,7 +10,8 @@ from contract.sources import SOURCES
 from contract.sources.base import Dataset, Split
 from contract.workloads import WORKLOADS, options_from, require_fit
 from contract.workloads.base import Workload
-from coordinator.class_size import num_gradients_for
+from coordinator.fitting import aggregation_of, least_gradients
+from coordinator.ladder import settled_codec
 from coordinator.ledger.runs import NewRun, RunRecord
 from coordinator.staleness import Policy
 
@@ -43,6 +44,11 @@ def new_run(config: Config, *, config_file: Path | None) -> NewRun:
     workload = open_workload(config)
     dataset = open_dataset(config, workload, config_file=config_file, num_samples=config.data.num_samples)
     return run_of(config, workload, dataset)
+
+
+def require_sound(config: Config) -> None:
+    """ConfigError where no run can be made of it, whatever the data are."""
+    _training(config, open_workload(config))
 
 
 def differences(config: Config, record: RunRecord, *, asks_for_more: bool) -> list[str]:
@@ -88,7 +94,7 @@ def run_of(config: Config, workload: Workload, dataset: Dataset) -> NewRun:
         training=_training(config, workload),
         seed=config.run.seed,
         # Of one worker, until the first round knows how many are here.
-        num_gradients_per_update=num_gradients_for(1) if per_update == "auto" else per_update,
+        num_gradients_per_update=least_gradients(config) if per_update == "auto" else per_update,
         lease_seconds=config.worker.work_unit_timeout,
         heartbeat_seconds=int(config.worker.heartbeat_interval),
         max_lease_seconds=_max_lease_seconds(config),
@@ -110,15 +116,10 @@ def _training(config: Config, workload: Workload) -> dict[str, object]:
         "num_workunits_per_update": training.num_workunits_per_update,
         "num_epochs": training.num_epochs,
         "gradient_clip_norm": training.gradient_clip_norm,
-        "rule": config.aggregation.rule,
-        "rule_options": dict(config.aggregation.options),
-        "num_byzantine": config.aggregation.num_byzantine,
-        "before": list(config.aggregation.before),
-        "before_options": {name: dict(options) for name, options in config.aggregation.before_options.items()},
+        **aggregation_of(config),
         **_optimizer(training),
         "local_seconds": _local_seconds(config),
-        "codec": config.compression.codec,
-        "codec_options": dict(config.compression.options),
+        **settled_codec(config.compression, config.aggregation),
         "downlink": config.compression.downlink,
         "downlink_options": dict(config.compression.downlink_options),
         "feedback_decay": config.compression.feedback_decay,

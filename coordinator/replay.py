@@ -7,6 +7,7 @@ A version is published with its weights alone; what the optimizer remembers is w
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
@@ -17,7 +18,9 @@ from coordinator.admission import Admitted, Refused
 from coordinator.downlink import LEFT_OUT
 from coordinator.judging import Judge
 from coordinator.ledger import gradients, versions
+from coordinator.ledger.gradients import WaitingGradient
 from coordinator.ledger.runs import RunRecord
+from coordinator.ledger.versions import Aggregation
 from coordinator.mathematics import Mathematics
 from coordinator.recipe import Recipe
 from coordinator.step import TrainingState, advance
@@ -32,6 +35,17 @@ class Recovered:
     state: TrainingState
     remembered: Version
     replayed_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Merge:
+    """How a version was merged, ready to be merged again: `admitted` and `gradients` in the order of their places, and
+    `how` with the rule as it was then."""
+
+    aggregation: Aggregation
+    gradients: Sequence[WaitingGradient]
+    admitted: Sequence[Admitted]
+    how: Mathematics
 
 
 def recover(conn: Connection, record: RunRecord, *, version: Version, how: Mathematics) -> Recovered:
@@ -66,14 +80,13 @@ def _weights(conn: Connection, run: RunId, version: Version, how: Mathematics) -
     return weights
 
 
-def _merge_again(
-    conn: Connection, run: RunId, version: Version, state: TrainingState, how: Mathematics, judge: Judge
-) -> int:
+def reopen(conn: Connection, run: RunId, version: Version, *, how: Mathematics, judge: Judge) -> Merge:
+    """BlobError where a gradient is not there any more, or not what it was. What is admitted reads through `conn`."""
     aggregation = versions.find_aggregation(conn, run=run, version=version)
     if aggregation is None:
         raise NotFound(f"how version {version} was merged is not recorded")
     weights = dict(zip(aggregation.gradients, aggregation.weights, strict=True))
-    merged = gradients.read_gradients(conn, gradients=aggregation.gradients)
+    merged = sorted(gradients.read_gradients(conn, gradients=aggregation.gradients), key=lambda one: one.unit)
     admitted: list[Admitted] = []
     for gradient in merged:
         verdict = judge.judge(conn, gradient)
@@ -83,9 +96,17 @@ def _merge_again(
             )
         admitted.append(dataclasses.replace(verdict, weight=weights[gradient.gradient]))
     recipe = Recipe.recorded(aggregation.rule, aggregation.options, seed=how.recipe.seed)
-    advance(state, admitted, dataclasses.replace(how, recipe=recipe))
+    how = dataclasses.replace(how, recipe=recipe)
+    return Merge(aggregation=aggregation, gradients=merged, admitted=admitted, how=how)
+
+
+def _merge_again(
+    conn: Connection, run: RunId, version: Version, state: TrainingState, how: Mathematics, judge: Judge
+) -> int:
+    merge = reopen(conn, run, version, how=how, judge=judge)
+    advance(state, merge.admitted, merge.how)
     judge.forget()
-    return sum(gradient.num_bytes for gradient in merged)
+    return sum(gradient.num_bytes for gradient in merge.gradients)
 
 
 def _accept(state: TrainingState, published: bytearray, how: Mathematics) -> None:

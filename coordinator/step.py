@@ -18,7 +18,7 @@ from contract.deltas import Frame, slabs
 from contract.tensors import Buffer, Manifest, TensorSpec, pack, unpack
 from contract.workloads.base import Group
 from coordinator.admission import Admitted
-from coordinator.aggregators import Centre
+from coordinator.aggregators import Centre, Combination
 from coordinator.downlink import LEFT_OUT, told
 from coordinator.mathematics import Mathematics
 from coordinator.optimizers import Parameter
@@ -91,12 +91,7 @@ def advance(state: TrainingState, gradients: Sequence[Admitted], how: Mathematic
     state.delta = []
     shares = {}
     for name, sizes in how.vectors.sizes.items():
-        combination = how.recipe.combine(
-            [admitted.contribution(name) for admitted in ordered],
-            sizes,
-            step=state.step,
-            centre=_centre(state, groups.get(name), sizes, how),
-        )
+        combination = combine(state, ordered, name, how)
         for slab in slabs(sizes):
             totals = {tensor: torch.empty(sizes[tensor], dtype=torch.float32) for tensor in slab}
             combination.fill(totals)
@@ -127,10 +122,21 @@ def overall_shares(shares: Mapping[str, Sequence[float]], vectors: Vectors) -> l
     ]
 
 
-def _centre(state: TrainingState, group: Group | None, sizes: Mapping[str, int], how: Mathematics) -> Centre:
+def combine(state: TrainingState, ordered: Sequence[Admitted], group: str, how: Mathematics) -> Combination:
+    """What the rule makes of a group's vectors; nothing of the state is changed."""
+    sizes = how.vectors.sizes[group]
+    return how.recipe.combine(
+        [admitted.contribution(group) for admitted in ordered],
+        sizes,
+        step=state.step,
+        centre=_centre(state, group, sizes, how),
+    )
+
+
+def _centre(state: TrainingState, group: str, sizes: Mapping[str, int], how: Mathematics) -> Centre:
     """Of parameters what the optimizer knows of the aggregates so far; buffers are values, and theirs are the last
     ones."""
-    if group is None:
+    if group == BUFFERS:
         return Centre(tensors={name: state.weights[name].view(-1) for name in sizes})
     found = how.optimizer.recollection(num_steps=state.step, hyperparameters=how.hyperparameters)
     return Centre(

@@ -47,6 +47,7 @@ class Seat:
     losses: Mapping[str, float] = dataclasses.field(default_factory=dict)
     num_computed: int = 0
     num_bytes: int = 0
+    codec: str | None = None
     # A process that rests, or is started again, joins anew and counts from nothing.
     earlier: Standing = dataclasses.field(default_factory=Standing)
     latest: Standing = dataclasses.field(default_factory=Standing)
@@ -78,6 +79,8 @@ class Totals:
     not_used: Mapping[str, int]
     num_accepted_of_all: int
     num_bytes: int
+    codecs: tuple[str, ...]
+    """That the latest gradients of the processes were sent in."""
     samples_per_second: float
 
     @property
@@ -109,6 +112,7 @@ class Board:
                 seat.samples_per_second = _smoothed(seat.samples_per_second, happening)
             case Delivered():
                 seat.num_bytes += happening.num_bytes
+                seat.codec = happening.codec
             case Dropped():
                 seat.unit = None
             case Standing():
@@ -146,6 +150,7 @@ class Board:
             # Each process counts all merges since it joined, and they do not look at one moment.
             num_accepted_of_all=max(num_accepted, *(standing.num_accepted_of_all for standing in standings)),
             num_bytes=sum(seat.num_bytes for seat in self.seats),
+            codecs=tuple(sorted({seat.codec for seat in self.seats if seat.codec is not None})),
             samples_per_second=sum(seat.samples_per_second or 0.0 for seat in self.seats if not seat.has_ended),
         )
 

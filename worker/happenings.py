@@ -47,6 +47,7 @@ class Computed:
 class Delivered:
     unit: int
     num_bytes: int
+    codec: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

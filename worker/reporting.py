@@ -89,7 +89,9 @@ class Lines:
             case Delivered() as it:
                 totals = self._board.totals()
                 so_far = f"{totals.num_accepted} accepted and {megabytes(totals.num_bytes)} sent since you joined"
-                return [(f"unit {it.unit:>6}  delivered, {megabytes(it.num_bytes)} ({so_far})", "green")]
+                return [
+                    (f"unit {it.unit:>6}  delivered, {megabytes(it.num_bytes)} in codec {it.codec} ({so_far})", "green")
+                ]
             case Dropped() as it:
                 return [(f"unit {it.unit:>6}  dropped: {it.reason}", "yellow")]
             case Standing() as it:

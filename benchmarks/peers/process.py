@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from benchmarks.memory import extra_bytes
 from benchmarks.peers import codecs
 from benchmarks.peers.rules import Peers, flat
+from benchmarks.spent import clock_for, extra_bytes
 
 MOST_BYTES: Final = 12 << 30
 _ENOUGH_SECONDS: Final = 5.0
@@ -24,10 +24,12 @@ _ENOUGH_SECONDS: Final = 5.0
 class Process:
     def __init__(self) -> None:
         self.peers: Peers | None = None
+        self.clock = clock_for(1)
         self.tensors: dict[str, torch.Tensor] = {}
 
     def threads(self, number: int) -> None:
         torch.set_num_threads(number)
+        self.clock = clock_for(number)
 
     def gradients(self, paths: list[str], offset: int, sizes: list[int], num_byzantine: int) -> None:
         rows = [np.fromfile(path, dtype=np.float32, offset=offset, count=sum(sizes)) for path in paths]
@@ -44,9 +46,9 @@ class Process:
         found: list[np.ndarray] = []
 
         def once() -> None:
-            begin = time.perf_counter()
+            begin = self.clock()
             aggregate = run()
-            seconds.append(time.perf_counter() - begin)
+            seconds.append(self.clock() - begin)
             found.append(flat(aggregate)[::every])
 
         run = make()

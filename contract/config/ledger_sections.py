@@ -130,7 +130,7 @@ class Coordinator(Section):
         default=5, description="Newest model versions whose weights stay in the database."
     )
     keep_gradient_blobs: CountOrZero = Field(
-        default=0, description="Newest versions whose merged gradients' bytes stay in the database, for audits."
+        default=0, description="Newest versions that `coordinator replay` can compute again: what that takes is kept."
     )
     keep_events: CountOrZero = Field(
         default=1_000_000, description="Newest events on units and gradients that stay in the log; 0 keeps all."

@@ -34,7 +34,8 @@ def gram_of(contributions: Sequence[Contribution], layout: Layout, *, centre: Ce
         values[:, filled : used * BLOCK_VALUES] = 0.0
         wide[:, : used * BLOCK_VALUES].copy_(values[:, : used * BLOCK_VALUES])
         total += torch.bmm(blocks[:used], blocks[:used].transpose(1, 2)).sum(0)
-    return total
+    # The library may add up a product and its mirror image in another order.
+    return (total + total.T) / 2.0
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
@@ -43,6 +44,13 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     for inner in range(right.shape[0]):
         total += left[:, inner, None] * right[inner, None, :]
     return total
+
+
+def distances_to(gram: Tensor, shares: Sequence[float]) -> Tensor:
+    """How far each vector is from the sum of all, each times its share."""
+    factors = torch.tensor(shares, dtype=torch.float64)
+    towards = (gram * factors).sum(1)
+    return (gram.diagonal() - 2.0 * towards + (towards * factors).sum()).clamp_(min=0.0).sqrt_()
 
 
 def squared_distances(gram: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,14 +21,14 @@ def mean_of(chosen: Collection[int], weights: Sequence[float]) -> list[float]:
     return normalised([weight if place in chosen else 0.0 for place, weight in enumerate(weights)])
 
 
-def krum_scores(distances: Tensor, *, num_byzantine: int) -> list[float]:
-    """The sum of each vector's squared distances to its n-f-2 nearest others, or to one where that is fewer."""
-    num_vectors = len(distances)
-    num_near = min(max(1, num_vectors - num_byzantine - 2), num_vectors - 1)
-    others = distances.clone().fill_diagonal_(torch.inf)
-    return [math.fsum(row[:num_near]) for row in others.sort(dim=1).values.tolist()]
+def krum_scores(distances: Tensor, *, num_byzantine: int) -> list[tuple[float, float]]:
+    """The sum of each vector's squared distances to its n-f-2 nearest others, or to one where that is fewer. Two that
+    are each other's nearest would often have the same; the sum over all others, which stands second, decides."""
+    num_near = max(1, len(distances) - num_byzantine - 2)
+    others = distances.clone().fill_diagonal_(torch.inf).sort(dim=1).values[:, :-1].tolist()
+    return [(math.fsum(row[:num_near]), math.fsum(row)) for row in others]
 
 
-def best(scores: Sequence[float], count: int = 1) -> list[int]:
+def best(scores: Sequence[Any], count: int = 1) -> list[int]:
     """The places of the lowest scores; of equal ones the first."""
     return sorted(range(len(scores)), key=lambda place: (scores[place], place))[:count]

@@ -40,7 +40,10 @@ def init(
 @click.option("--connect", is_flag=True, help="Also look at the database: version, schema, rights.")
 def check(config_file: Path | None, overrides: tuple[str, ...], connect: bool) -> None:
     """Say whether the configuration is sound, or list all that is wrong with it."""
+    from coordinator.new_run import require_sound
+
     config = load(config_file, overrides)
+    require_sound(config)
     click.echo("config OK")
     if connect:
         from coordinator.place import open_place

@@ -29,16 +29,20 @@ class Prune:
     def run_once(self) -> Report:
         living = self.living
         with self.engine.begin() as conn:
-            # Workers may still compute on a version of the bounded past. A restart goes on from the version whose
-            # optimizer is remembered, with the gradients that were merged since.
-            since = living.remembered
-            before = Version(living.head - self.keep_versions + 1)
+            # A restart, and an audit, go on from a version whose optimizer is remembered, with the gradients that were
+            # merged since.
+            audited = Version(living.head - self.keep_gradient_blobs)
+            remembered = versions.remembered_since(conn, run=living.run, since=audited)
             num_parts = versions.forget_weights(
-                conn, run=living.run, before=before, spared=since, led_from=Version(living.head - self.keep_deltas)
+                conn,
+                run=living.run,
+                # Workers may still compute on a version of the bounded past.
+                before=Version(living.head - self.keep_versions + 1),
+                spared=remembered,
+                led_from=Version(living.head - self.keep_deltas),
             )
-            num_parts += versions.forget_optimizer(conn, run=living.run, before=since)
-            up_to = Version(min(since, living.head - self.keep_gradient_blobs))
-            num_blobs = gradients.forget_blobs(conn, run=living.run, up_to=up_to)
+            num_parts += versions.forget_optimizer(conn, run=living.run, before=remembered[0])
+            num_blobs = gradients.forget_blobs(conn, run=living.run, up_to=remembered[0])
         if num_parts or num_blobs:
             gradients.reclaim_space(self.engine)
         return Report(num_parts=num_parts, num_blobs=num_blobs)

@@ -74,6 +74,17 @@ _FORGET_BLOBS = text("""
 _VACUUM_BLOBS = text("VACUUM (SKIP_LOCKED) ledger.gradient_blobs")
 _WAIT_BRIEFLY = text("SET lock_timeout = '1s'")
 _WAIT_AS_BEFORE = text("RESET lock_timeout")
+_AUTHORS = text("""
+    SELECT g.id, coalesce(v.display_name, v.name, '(gone)') AS name
+      FROM ledger.gradients g
+      LEFT JOIN ledger.workers w ON w.id = g.worker_id
+      LEFT JOIN ledger.volunteers v ON v.id = w.volunteer_id
+     WHERE g.id = ANY (CAST(:gradients AS bigint[]))""")
+_PRUNED = text("""
+    SELECT g.id FROM ledger.gradients g
+     WHERE g.id = ANY (CAST(:gradients AS bigint[]))
+       AND g.num_parts > (SELECT count(*) FROM ledger.gradient_blobs b WHERE b.gradient_id = g.id)
+     ORDER BY g.id""")
 _READ_PART = "SELECT content FROM ledger.gradient_blobs WHERE gradient_id = %b AND part = %b::integer"
 
 
@@ -122,6 +133,16 @@ def _gradient(row: Row[Any]) -> WaitingGradient:
         submitted_at=row.submitted_at,
         waited_seconds=row.waited_seconds,
     )
+
+
+def authors(conn: Connection, *, gradients: Sequence[GradientId]) -> dict[GradientId, str]:
+    """The people whose workers computed them, by the names that the class knows."""
+    return {GradientId(row.id): row.name for row in conn.execute(_AUTHORS, {"gradients": list(gradients)})}
+
+
+def pruned(conn: Connection, *, gradients: Sequence[GradientId]) -> list[GradientId]:
+    """Those of them whose bytes are not all there any more."""
+    return [GradientId(row) for row in conn.execute(_PRUNED, {"gradients": list(gradients)}).scalars()]
 
 
 def count_waiting(conn: Connection, *, run: RunId) -> int:

@@ -49,6 +49,10 @@ _READ_PART = """
     SELECT content FROM ledger.model_parts WHERE run_id = %b AND version = %b AND kind = %t AND part = %b::integer"""
 _LAST_REMEMBERED = text("""
     SELECT max(version) FROM ledger.model_parts WHERE run_id = :run AND kind = 'optimizer' AND version <= :up_to""")
+_REMEMBERED_SINCE = text("""
+    WITH remembered AS (SELECT DISTINCT version FROM ledger.model_parts WHERE run_id = :run AND kind = 'optimizer')
+    SELECT version FROM remembered
+     WHERE version >= coalesce((SELECT max(version) FROM remembered WHERE version <= :since), 0) ORDER BY version""")
 _FIND_AGGREGATION = text("""
     SELECT rule, options, gradient_ids, weights, input_sha256, output_sha256, seconds
       FROM ledger.aggregations WHERE run_id = :run AND version = :version""")
@@ -67,7 +71,7 @@ _KEPT = text("""
 # A version that is kept needs the newest whole one up to it, and every delta after that.
 _FORGET_WEIGHTS = text("""
     WITH kept AS (
-        SELECT CAST(:before AS bigint) AS version UNION SELECT CAST(:spared AS bigint)
+        SELECT CAST(:before AS bigint) AS version UNION SELECT unnest(CAST(:spared AS bigint[]))
         UNION SELECT number FROM ledger.model_versions WHERE run_id = :run AND is_keeper),
          ways AS (
         SELECT k.version AS goal,
@@ -225,6 +229,12 @@ def last_remembered(conn: Connection, *, run: RunId, up_to: Version) -> Version 
     return None if found is None else Version(found)
 
 
+def remembered_since(conn: Connection, *, run: RunId, since: Version) -> list[Version]:
+    """Those whose optimizer's state is written down, from the newest that is not after `since`; all, where none is."""
+    found = conn.execute(_REMEMBERED_SINCE, {"run": run, "since": since}).scalars()
+    return [Version(number) for number in found]
+
+
 def find_aggregation(conn: Connection, *, run: RunId, version: Version) -> Aggregation | None:
     """How this version was merged."""
     row = conn.execute(_FIND_AGGREGATION, {"run": run, "version": version}).one_or_none()
@@ -241,10 +251,12 @@ def find_aggregation(conn: Connection, *, run: RunId, version: Version) -> Aggre
     )
 
 
-def forget_weights(conn: Connection, *, run: RunId, before: Version, spared: Version, led_from: Version) -> int:
+def forget_weights(
+    conn: Connection, *, run: RunId, before: Version, spared: Sequence[Version], led_from: Version
+) -> int:
     """Frees the bytes of old versions, except what it takes to have keepers and `spared`, and the deltas after
     `led_from` for whoever follows; their records stay."""
-    values = {"run": run, "before": before, "spared": spared, "led_from": led_from}
+    values = {"run": run, "before": before, "spared": list(spared), "led_from": led_from}
     return conn.execute(_FORGET_WEIGHTS, values).rowcount
 
 

@@ -29,7 +29,7 @@ from torch import Tensor
 import worker.session
 from contract.sources.base import Batch
 from contract.tensors import Manifest, pack, unpack
-from contract.workloads.base import GradientResult, Watch, Workload
+from contract.workloads.base import GradientResult, Workload
 from contract.workloads.units import Unit
 from tests.attacks import ATTACKS, Attack, Seen
 from worker import cli
@@ -90,11 +90,11 @@ class HostileComputer(Computer):
         self._version = hashlib.sha256(pack(weights)).hexdigest()
         self._num_forged = 0
 
-    def gradient(self, unit: Unit, samples: Batch | None = None, *, watch: Watch | None = None) -> GradientResult:
+    def gradient(self, unit: Unit, samples: Batch | None = None, **how: Any) -> GradientResult:
         attack = self._plot.attack if self._num_forged < self._plot.per_version else None
         honest = self.samples(unit) if samples is None else samples
         chosen = honest if attack is None else attack.samples(honest, num_classes=self._dataset.num_classes)
-        result = super().gradient(unit, chosen, watch=watch)
+        result = super().gradient(unit, chosen, **how)
         if chosen is honest:
             self._folder.leave(self._version, unit, result.tensors)
         self._first = self._first or result.tensors

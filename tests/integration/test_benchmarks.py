@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import blobs, codecs, efficiency, learning, queue, space
+from benchmarks import aggregation, blobs, codecs, efficiency, learning, queue, space
 from contract.compressors import CODECS
 
 
@@ -26,6 +26,14 @@ def test_space_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     space.main(["--rounds", "2", "--gradients", "2", "--kilobytes", "64"])
 
     assert "2 rounds of 2 x 64 kB" in capsys.readouterr().out
+
+
+def test_aggregation_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    aggregation.main(["--quick", "--repeats", "1", "--only", "mean", "median", "nnm, trimmed_mean"])
+
+    table = capsys.readouterr().out
+    assert "| nnm, trimmed_mean " in table
+    assert "| median, 16 gradients of 100,000 values " in table
 
 
 def test_codecs_are_measured(capsys: pytest.CaptureFixture[str]) -> None:

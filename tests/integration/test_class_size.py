@@ -87,3 +87,19 @@ def test_a_number_is_a_number(database: Database) -> None:
         a_class(shop, 10)
         shop.turn()
         assert shop.living.num_gradients == 2
+
+
+def test_an_update_never_takes_fewer_than_its_rule_needs(database: Database) -> None:
+    with open_workshop(database, {**AUTO, "aggregation": {"rule": "multi_krum", "num_byzantine": 1}}) as shop:
+        assert shop.living.num_gradients == 5
+        ada = a_class(shop, 2)
+        shop.turn()
+        assert shop.living.num_gradients == 5
+        ada.work(5)
+        assert shop.turn().merged == 5
+        for number in range(13):
+            shop.join(ada.engine, f"late desk {number}")
+        shop.turn()
+        ada.work(5)
+        shop.turn()
+        assert shop.living.num_gradients == 6

@@ -90,6 +90,14 @@ def test_ten_mistakes_come_in_one_message(project: Project) -> None:
     assert refused.err.startswith("coordinator: 10 problems in config.yaml")
 
 
+def test_a_rule_that_does_not_fit_is_found_before_there_is_a_run(project: Project) -> None:
+    krum = ("--set", "aggregation.rule=krum", "--set", "aggregation.num_byzantine=1")
+    for command in (("check",), ("start",), ("train-local",), ("fork", "--from", "another", "--name", "new")):
+        refused = project.run(*command, *krum)
+        assert (refused.code, "krum needs n >= 2f+3" in refused.err) == (2, True), refused.err
+        assert "set training.num_workunits_per_update to 5" in refused.err
+
+
 def test_a_sound_configuration_is_ok(project: Project) -> None:
     checked = project.run("check", "--connect")
     assert (checked.code, checked.out.splitlines()[0]) == (0, "config OK"), checked.out

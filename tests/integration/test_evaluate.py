@@ -109,7 +109,7 @@ def test_where_the_version_that_was_due_is_pruned_the_head_is_measured(school: S
     school.publish_up_to(57)
     with school.engine.begin() as conn:
         versions.forget_weights(
-            conn, run=school.living.run, before=Version(53), spared=Version(57), led_from=Version(57)
+            conn, run=school.living.run, before=Version(53), spared=[Version(57)], led_from=Version(57)
         )
     assert evaluate.run_once().version == 57
 

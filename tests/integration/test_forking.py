@@ -155,7 +155,7 @@ def test_weights_that_mean_something_else_by_now_are_refused(owner: Engine, pare
 
 def test_a_pruned_version_says_which_exist(owner: Engine, parent: LivingRun) -> None:
     with owner.begin() as conn:
-        versions.forget_weights(conn, run=parent.run, before=Version(1), spared=Version(1), led_from=Version(2))
+        versions.forget_weights(conn, run=parent.run, before=Version(1), spared=[Version(1)], led_from=Version(2))
     with pytest.raises(NotFound, match="version 0 of run parent were pruned; these still exist: 1, 2"):
         fork(owner, run_named("child"), Origin.parse("parent@0"))
 

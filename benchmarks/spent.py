@@ -1,16 +1,22 @@
-"""How much memory an action needs beside what is there already, as the system counts it."""
+"""What an action spends: memory beside what is there already, as the system counts it, and time."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 _STATUS: Final = Path("/proc/self/status")
 _CLEAR: Final = Path("/proc/self/clear_refs")
+
+
+def clock_for(threads: int) -> Callable[[], float]:
+    """The processor's time tells of one thread what it took, whoever else had the machine meanwhile."""
+    return time.process_time if threads == 1 else time.perf_counter
 
 
 def extra_bytes(action: Callable[[], object]) -> int | None:
