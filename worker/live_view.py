@@ -166,6 +166,7 @@ def _account(totals: Totals) -> Table:
         table.add_row("your share", share)
     now_in = f", now in codec {' and '.join(totals.codecs)}" if totals.codecs else ""
     table.add_row("sent", f"{megabytes(totals.num_bytes)}{now_in}")
+    table.add_row("received", f"{megabytes(totals.num_fetched_bytes)} of the model")
     return table
 
 

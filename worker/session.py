@@ -27,7 +27,7 @@ from worker.cache import VersionCache
 from worker.compute import Computer, Local
 from worker.feedback import Encoded, open_sender
 from worker.following import Follower
-from worker.happenings import Began, Computed, Delivered, Dropped, Ended, Message, Prepared, Progressed, Report
+from worker.happenings import Began, Computed, Delivered, Dropped, Ended, Fetched, Message, Prepared, Progressed, Report
 from worker.heartbeat import Heartbeat, Holdings, Vitals
 from worker.ledger import Joined
 from worker.pipeline import Ahead, Behind, Result, Surroundings, Task
@@ -96,6 +96,7 @@ class Session:
         follower = Follower(
             VersionCache(cache_folder(self.config) / "versions"), workload.manifest(),
             DeltaForm.of(workload, training["downlink"], training["downlink_options"]), stop=self.stop,
+            fetched=lambda version, num_bytes: self.report(Fetched(version=version, num_bytes=num_bytes)),
         )  # fmt: skip
         ahead = Ahead(
             here, computer, follower,

@@ -168,7 +168,7 @@ class Compression(Section):
         default=20, description="Versions after which what was left out is forgotten."
     )
     downlink: Identifier = Field(
-        default="none",
+        default="two_bit",
         description="Codec in which the change from version to version travels; none sends every version whole.",
     )
     downlink_options: dict[str, object] = Field(

@@ -125,11 +125,10 @@ class Workshop:
                 conn.execute(text(f"ALTER TABLE ledger.{table} ENABLE TRIGGER USER"))
 
 
-@contextlib.contextmanager
-def open_workshop(database: Database, changes: Mapping[str, Mapping[str, object]]) -> Iterator[Workshop]:
-    """`changes` of the configuration, by section; a unit holds four samples."""
+def config_of(changes: Mapping[str, Mapping[str, object]]) -> Config:
+    """`changes` by section; a unit holds four samples."""
     training = {"batch_size": SAMPLES_PER_UNIT, "batches_per_work_unit": 1, "num_epochs": 1, "spare_units": 0}
-    config = Config.model_validate(
+    return Config.model_validate(
         {
             "run": {"name": "class"},
             "model": {"name": "mlp", "options": {"image_size": 8, "hidden_features": 4, **changes.get("model", {})}},
@@ -141,6 +140,12 @@ def open_workshop(database: Database, changes: Mapping[str, Mapping[str, object]
             "compression": dict(changes.get("compression", {})),
         }
     )
+
+
+@contextlib.contextmanager
+def open_workshop(database: Database, changes: Mapping[str, Mapping[str, object]]) -> Iterator[Workshop]:
+    """`changes` of the configuration."""
+    config = config_of(changes)
     owner = engine_for(database.url(), application="test")
     with owner.begin() as conn:
         create_run(conn, new_run(config, config_file=None))

@@ -14,6 +14,7 @@ from worker.happenings import (
     Delivered,
     Dropped,
     Ended,
+    Fetched,
     Happening,
     Message,
     Prepared,
@@ -36,6 +37,7 @@ STANDING = Standing(
 )
 DAY: list[Happening] = [
     PREPARED,
+    Fetched(version=11, num_bytes=900_000),
     Began(unit=41, version=11, num_samples=64),
     Progressed(num_done=32, samples_per_second=1000.0),
     Computed(unit=41, version=11, num_samples=64, losses={"loss": 0.25}, seconds=0.064),
@@ -168,7 +170,7 @@ def test_lines_of_several_processes_say_whose_they_are() -> None:
 
 def test_the_end_sums_up() -> None:
     lines = summary(board_of(*DAY))
-    assert lines[0].endswith("5 accepted, 25% of what moved the model meanwhile; 2.5 MB sent")
+    assert lines[0].endswith("5 accepted, 25% of what moved the model meanwhile; 2.5 MB sent, 0.9 MB received")
     assert lines[1:] == ["2 still wait to be merged", f"1 not used: {LATE}", "Thank you!"]
     assert summary(board_of(PREPARED)) == []
 
