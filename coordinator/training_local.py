@@ -43,7 +43,7 @@ class Schooling:
     optimizer: Optimizer = dataclasses.field(default_factory=lambda: OPTIMIZERS.build("adam"))
     codec: Codec
     deltas: DeltaForm | None = None
-    feedback_decay: float = 0.95
+    feedback_decay: float = 1.0
     feedback_max_age: int = 20
 
 

@@ -96,7 +96,7 @@ class Training(Section):
         default=0.7, description="In local: step size along the mean of what the workers' own steps came to."
     )
     outer_momentum: ShareBelowOne = Field(
-        default=0.9, description="In local: share of the rounds' running sum kept at each round (Nesterov's momentum)."
+        default=0.5, description="In local: share of the rounds' running sum kept at each round (Nesterov's momentum)."
     )
     local_seconds: Seconds | None = Field(
         default=None,
@@ -160,8 +160,9 @@ class Compression(Section):
     options: dict[str, object] = Field(
         default_factory=dict, description="Further options of the codec, by name; each codec documents its own."
     )
-    feedback_decay: Share = Field(
-        default=0.95, description="Share of what a lossy codec left out that is kept per version for later."
+    feedback_decay: Share | None = Field(
+        default=None,
+        description="Share of what a lossy codec left out that is kept per version; unset: all of it, 0.95 in local.",
     )
     feedback_max_age: CountOrZero = Field(
         default=20, description="Versions after which what was left out is forgotten."

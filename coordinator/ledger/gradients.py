@@ -89,7 +89,10 @@ _PRUNED = text("""
      WHERE g.id = ANY (CAST(:gradients AS bigint[]))
        AND g.num_parts > (SELECT count(*) FROM ledger.gradient_blobs b WHERE b.gradient_id = g.id)
      ORDER BY g.id""")
-_READ_PART = "SELECT content FROM ledger.gradient_blobs WHERE gradient_id = %b AND part = %b::integer"
+# Content is stored as it is (EXTERNAL), so the database reads no more of it than this.
+_READ_RANGE = """
+    SELECT substring(content FROM %b::integer FOR %b::integer)
+      FROM ledger.gradient_blobs WHERE gradient_id = %b AND part = %b::integer"""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,9 +162,10 @@ def count_waiting(conn: Connection, *, run: RunId) -> int:
     return int(conn.execute(_COUNT_WAITING, {"run": run}).scalar_one())
 
 
-def read_part(conn: Connection, *, gradient: GradientId, part: int) -> bytes | None:
+def read_range(conn: Connection, *, gradient: GradientId, part: int, start: int, num_bytes: int) -> bytes | None:
+    """From `start`, counted from 0, so many bytes of a part."""
     with binary_cursor(conn) as cursor:
-        row: tuple[Any, ...] | None = cursor.execute(_READ_PART, (gradient, part)).fetchone()
+        row: tuple[Any, ...] | None = cursor.execute(_READ_RANGE, (start + 1, num_bytes, gradient, part)).fetchone()
     return None if row is None else row[0]
 
 

@@ -55,6 +55,20 @@ def test_local_steps_are_merged_with_momentum() -> None:
 
 
 @pytest.mark.parametrize(
+    ("overrides", "kept"),
+    [
+        (["training.mode=sync"], 1.0),
+        (["training.mode=async"], 1.0),
+        (["training.mode=local"], 0.95),
+        (["training.mode=sync", "compression.feedback_decay=0.5"], 0.5),
+        (["training.mode=sync", "compression.feedback_decay=0"], 0.0),
+    ],
+)
+def test_what_a_codec_left_out_decays_only_where_it_grows_old(overrides: list[str], kept: float) -> None:
+    assert new_run(config_of(*overrides), config_file=None).training["feedback_decay"] == kept
+
+
+@pytest.mark.parametrize(
     ("overrides", "seconds"),
     [
         (["training.round_deadline=100"], 50),
