@@ -40,7 +40,7 @@ class Schooling:
     optimizer: Optimizer = dataclasses.field(default_factory=lambda: OPTIMIZERS.build("adam"))
     codec: Codec
     deltas: DeltaForm | None = None
-    feedback_decay: float = 0.95
+    feedback_decay: float = 0.5
     feedback_max_age: int = 20
 
 

@@ -161,7 +161,7 @@ class Compression(Section):
         default_factory=dict, description="Further options of the codec, by name; each codec documents its own."
     )
     feedback_decay: Share = Field(
-        default=0.95, description="Share of what a lossy codec left out that is kept per version for later."
+        default=0.5, description="Share of what a lossy codec left out that is kept per version for later."
     )
     feedback_max_age: CountOrZero = Field(
         default=20, description="Versions after which what was left out is forgotten."
