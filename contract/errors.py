@@ -36,9 +36,10 @@
     |-- InvitationError                 exit 7    an invitation cannot be made, read or taken back
     |-- DataError                       exit 8    the data to learn from cannot be had
     |-- MissingExtra                    exit 9    a part that is installed only on request
-    `-- HubError                        exit 10   the Hugging Face Hub cannot be used
-        |-- HubRefused                            ... until somebody mends what the message says
-        `-- HubAway                               ... for a while
+    |-- HubError                        exit 10   the Hugging Face Hub cannot be used
+    |   |-- HubRefused                            ... until somebody mends what the message says
+    |   `-- HubAway                               ... for a while
+    `-- BudgetSpent                     exit 11   the model has given away as much as it may
 
 The docstring is the default message: one line that says what is wrong and what to do. Data travels in attributes.
 """
@@ -265,6 +266,12 @@ class HubRefused(HubError):
 
 class HubAway(HubError):
     """The Hugging Face Hub does not answer at present."""
+
+
+class BudgetSpent(BarnraiseError):
+    """The privacy budget is spent: the run ends here, or begins anew with more noise (privacy.noise_multiplier)."""
+
+    exit_code = 11
 
 
 def all_errors(root: type[BarnraiseError] = BarnraiseError) -> Iterator[type[BarnraiseError]]:

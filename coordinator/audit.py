@@ -193,9 +193,14 @@ def _opened(engine: Engine, ask: Ask) -> Iterator[_Opened]:
         if not 1 <= version <= record.head_version:
             merged = "nothing was merged yet" if record.head_version == 0 else f"1 to {record.head_version} were"
             raise NotFound(f"run {record.name}: version {version} was not merged of gradients; {merged}")
-        remembered = _require_all(conn, record, version, kept=ask.kept)
         workload = WORKLOADS.build(record.workload, record.workload_options)
         how = Mathematics.of(workload, record.training, seed=record.seed)
+        if how.privacy is not None:
+            raise NotFound(
+                f"run {record.name} is private: the noise in version {version} is written down nowhere, or it could be "
+                "taken off again; so the version cannot be computed again, and there is nothing to compare"
+            )
+        remembered = _require_all(conn, record, version, kept=ask.kept)
         before = recover(conn, record, version=Version(version - 1), how=how)
         judge = Judge(training=record.training, vectors=how.vectors)
         merge = reopen(conn, record.run, version, how=how, judge=judge)

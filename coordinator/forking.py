@@ -47,6 +47,7 @@ def fork(engine: Engine, new: runs.NewRun, origin: Origin, *, fresh_optimizer: b
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as conn, conn.begin():
         parent = runs.read_run(conn, name=origin.run)
         _require_same_model(parent, new)
+        _require_public(new)
         version = parent.head_version if origin.version is None else origin.version
         its_workload = WORKLOADS.build(parent.workload, parent.workload_options)
         its = Mathematics.of(its_workload, parent.training, seed=parent.seed)
@@ -85,5 +86,15 @@ def _require_same_model(parent: runs.RunRecord, new: runs.NewRun) -> None:
             [
                 f"model: run {parent.name} trains version {parent.training['workload_version']} of {ours.name}, this "
                 f"Barnraise has version {ours.version}, whose weights mean something else"
+            ]
+        )
+
+
+def _require_public(new: runs.NewRun) -> None:
+    if new.training["privacy"] is not None:
+        raise ConfigError(
+            [
+                "privacy.enabled: a private run begins with weights that no data has touched, and nobody knows what "
+                "those of a fork give away; begin it with `coordinator start`, or fork without privacy"
             ]
         )

@@ -64,9 +64,9 @@ class Lines:
                 self.console.print("the embedded PostgreSQL had fallen; it runs again", style="green")
             if report.problem is not None:
                 self.console.print(report.problem, style="red", markup=False)
-        elif isinstance(report, finish.Report) and report.finished:
+        elif isinstance(report, finish.Report) and report.reason is not None:
             self.finished = True
-            self.console.print("the run is finished: every epoch is computed", style="bold green")
+            self.console.print(f"the run is finished: {report.reason}", style="bold green", markup=False)
             if report.outcome is not None:
                 self.console.print(outcome_in_words(report.outcome))
         elif isinstance(report, RunState):

@@ -15,7 +15,7 @@ from contract.config import Config
 from contract.database import Notifications
 from contract.errors import DatabaseError, HubAway, NameTaken
 from contract.states import RunState
-from coordinator.duties.finish import Finish
+from coordinator.duties.finish import EVERY_EPOCH, Finish
 from coordinator.duties.keyframe import Keyframe
 from coordinator.duties.merge import Merge
 from coordinator.duties.plan import Plan
@@ -230,9 +230,14 @@ class Start:
         option = self.options
         epochs = record.training["num_epochs"]
         passed = "1 epoch" if epochs == 1 else f"{epochs} epochs"
-        self.console.print(f"run {record.name} is finished: version {record.head_version} after {passed}. Next:")
+        longer = [("train it longer", f"coordinator start{option} --epochs {2 * epochs}")]
+        if record.state_reason != EVERY_EPOCH:
+            passed, longer = f"less than {passed}, because {record.state_reason}", []
+        self.console.print(
+            f"run {record.name} is finished: version {record.head_version} after {passed}. Next:", markup=False
+        )
         for what, command in (
-            ("train it longer", f"coordinator start{option} --epochs {2 * epochs}"),
+            *longer,
             ("begin another from its weights", f"coordinator fork{option} --from {record.name} --name NEW"),
             ("begin afresh", f"coordinator start{option} --set run.name=NEW"),
         ):

@@ -19,6 +19,10 @@ _GRADIENTS = """
       FROM ledger.gradients g JOIN ledger.work_units u ON u.id = g.unit_id"""
 _WAITING = text(_GRADIENTS + " WHERE g.run_id = :run AND g.state = 'submitted' ORDER BY g.id")
 _THESE = text(_GRADIENTS + " WHERE g.id = ANY (CAST(:gradients AS bigint[])) ORDER BY g.id")
+_MERGED_RANGES = text("""
+    SELECT g.merged_version, u.epoch, u.first_sample
+      FROM ledger.gradients g JOIN ledger.work_units u ON u.id = g.unit_id
+     WHERE g.run_id = :run AND g.state = 'merged' ORDER BY g.merged_version""")
 _COUNT_WAITING = text("SELECT count(*) FROM ledger.gradients WHERE run_id = :run AND state = 'submitted'")
 _PART_SIZES = text("""
     SELECT octet_length(content) AS num_bytes FROM ledger.gradient_blobs WHERE gradient_id = :gradient ORDER BY part""")
@@ -120,6 +124,12 @@ def read_gradients(conn: Connection, *, gradients: Sequence[GradientId]) -> list
     return [_gradient(row) for row in conn.execute(_THESE, {"gradients": list(gradients)})]
 
 
+def merged_ranges(conn: Connection, *, run: RunId) -> list[tuple[Version, int, int]]:
+    """Of every unit that moved the model: the version that it made, its epoch and its first sample."""
+    rows = conn.execute(_MERGED_RANGES, {"run": run})
+    return [(Version(row.merged_version), row.epoch, row.first_sample) for row in rows]
+
+
 def _gradient(row: Row[Any]) -> WaitingGradient:
     return WaitingGradient(
         gradient=GradientId(row.id),
@@ -164,7 +174,7 @@ def part_sizes(conn: Connection, *, gradient: GradientId) -> list[int]:
 
 
 def discard_late(conn: Connection, *, gradients: Sequence[GradientId], verdict: str) -> list[UnitId]:
-    """Sound, but of a round that is over: their units are cancelled, and the samples go back to the epoch."""
+    """Sound, but of a round or a run that is over: their units are cancelled, and the samples go back to the epoch."""
     units = list(conn.execute(_DISCARD, {"gradients": list(gradients), "verdict": verdict}).scalars())
     conn.execute(_CANCEL_UNITS, {"units": units, "verdict": verdict})
     return [UnitId(unit) for unit in units]

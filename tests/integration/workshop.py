@@ -135,6 +135,7 @@ def config_of(changes: Mapping[str, Mapping[str, object]]) -> Config:
             "model": changes.get("model", SMALL_MLP),
             "data": {"name": "glyphs", "num_samples": 40, **changes.get("data", {})},
             "training": {**training, **changes.get("training", {})},
+            "privacy": dict(changes.get("privacy", {})),
             "aggregation": dict(changes.get("aggregation", {})),
             "staleness": dict(changes.get("staleness", {})),
             "worker": dict(changes.get("worker", {})),
