@@ -59,6 +59,8 @@ class Lines:
         elif isinstance(report, finish.Report) and report.finished:
             self.finished = True
             self.console.print("the run is finished: every epoch is computed", style="bold green")
+            if report.left_over is not None:
+                self.console.print(report.left_over, style="yellow", markup=False)
             if report.outcome is not None:
                 self.console.print(outcome_in_words(report.outcome))
         elif isinstance(report, RunState):

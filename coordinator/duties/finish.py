@@ -1,14 +1,18 @@
-"""Ends the run when every epoch is computed, and says what became of the work."""
+"""Ends the run when every epoch is computed, and says what became of the work.
+
+What is left of the last epoch may be too little for the rule. Then no update can be made of it, however long one waits:
+it is cancelled, with the reason, and the run is over.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from contract.states import RunState
 from coordinator.leadership import Leadership
-from coordinator.ledger import outcomes, runs, units
+from coordinator.ledger import gradients, outcomes, runs, units
 from coordinator.living_run import LivingRun
 
 
@@ -16,6 +20,8 @@ from coordinator.living_run import LivingRun
 class Report:
     finished: bool
     outcome: outcomes.Outcome | None = None
+    # Why the last units were not used.
+    left_over: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +35,21 @@ class Finish:
         if living.is_stale or not living.pool.is_empty:
             return Report(finished=False)
         with self.engine.begin() as conn:
-            if units.count_unfinished(conn, run=living.run):
+            num_left = units.count_unfinished(conn, run=living.run)
+            if num_left and living.how.recipe.most_up_to(min(num_left, living.num_gradients)) is not None:
                 return Report(finished=False)
             self.leadership.require(conn)
-            runs.set_run_state(conn, run=living.run, state=RunState.FINISHED, reason="every epoch is computed")
+            left_over = self._leave_over(conn, num_left) if num_left else None
+            reason = f"every epoch is computed; {left_over}" if left_over else "every epoch is computed"
+            runs.set_run_state(conn, run=living.run, state=RunState.FINISHED, reason=reason)
             outcome = outcomes.outcome_of(conn, run=living.run)
-        return Report(finished=True, outcome=outcome)
+        return Report(finished=True, outcome=outcome, left_over=left_over)
+
+    def _leave_over(self, conn: Connection, num_left: int) -> str:
+        living = self.living
+        units_are = "the last unit is" if num_left == 1 else f"the last {num_left} units are"
+        reason = f"{units_are} too few for an update: {living.how.recipe.problem(num_left)}"
+        units.cancel_left_over(conn, run=living.run, reason=reason)
+        waiting = [gradient.gradient for gradient in gradients.waiting_gradients(conn, run=living.run)]
+        gradients.discard_late(conn, gradients=waiting, verdict=reason)
+        return reason
