@@ -1,7 +1,7 @@
 """How much of the hardware trains? Workers, coordinator and database together against as many plain PyTorch loops.
 
     python -m benchmarks.efficiency [--quick] [--seconds S] [--rounds R] [--workers 1,2] [--modes async,sync]
-                                    [--only dcgan,small_transformer] [--per-update N]
+                                    [--only dcgan,small_transformer] [--per-update N] [--downlinks none,sign]
 
 One run, the same cores: the sides take turns, the other side is paused. A worker and a loop have one thread each. What
 counts is the samples that moved the model. All processes are real: `coordinator start` on its embedded server, and
@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import json
 import statistics
 import time
@@ -25,6 +26,7 @@ from sqlalchemy import Engine, text
 from benchmarks.classroom import Classroom, Project, Spent, classroom, project, talking
 from benchmarks.plain import DATA, UNIT_SAMPLES
 from benchmarks.table import Row, print_rows, print_table
+from contract.config import Config
 from contract.ids import RunId
 from coordinator.class_size import num_gradients_for
 
@@ -41,6 +43,9 @@ _MERGED = text("""
       FROM ledger.model_versions m JOIN ledger.gradients g ON g.run_id = m.run_id AND g.merged_version = m.number
      WHERE m.run_id = :run AND m.created_at BETWEEN :since AND :until
      GROUP BY m.number, m.created_at ORDER BY m.number""")
+_VERSION_BYTES = text("""
+    SELECT coalesce(delta_bytes, 0) + CASE WHEN is_keyframe THEN num_bytes ELSE 0 END AS written
+      FROM ledger.model_versions WHERE run_id = :run AND created_at BETWEEN :since AND :until""")
 _FATES = text("""
     SELECT count(*) FILTER (WHERE state = 'merged') AS used, count(*) AS computed
       FROM ledger.work_units
@@ -56,6 +61,7 @@ class Extent:
     rounds: int
     workers: tuple[int, ...] = (1, 2)
     modes: tuple[str, ...] = ("async", "sync")
+    downlinks: tuple[str, ...] = (Config().compression.downlink,)
     per_update: int | None = None
 
 
@@ -103,15 +109,17 @@ class Trained:
     """What a mode came to, over all its turns."""
 
     mode: str
+    downlink: str
     per_update: int
     rates: Sequence[float]
     used: float
     new_version_seconds: Sequence[float]
     milliseconds: Mapping[str, float]
+    version_megabytes: float
     peak_megabytes: tuple[float, float]
 
 
-def sections_for(workload: str, mode: str, per_update: int) -> dict[str, dict[str, object]]:
+def sections_for(workload: str, mode: str, per_update: int, downlink: str) -> dict[str, dict[str, object]]:
     return {
         "model": {"name": workload},
         "data": {"name": DATA[workload]},
@@ -123,7 +131,7 @@ def sections_for(workload: str, mode: str, per_update: int) -> dict[str, dict[st
             "spare_units": 0,
             "num_epochs": 1000,
         },
-        "compression": {"codec": "fp16"},
+        "compression": {"codec": "fp16", "downlink": downlink},
         # The loops measure nothing on held-out data either.
         "coordinator": {"evaluate_every": 0},
     }
@@ -152,12 +160,13 @@ def turn_of(taught: Classroom, seconds: float) -> Window:
     )
 
 
-def summary(taught: Classroom, mode: str, per_update: int, windows: Sequence[Window]) -> Trained:
+def summary(taught: Classroom, mode: str, downlink: str, per_update: int, windows: Sequence[Window]) -> Trained:
     engine, run = taught.project.engine, taught.run
     fates = [_rows(engine, _FATES, run, one.since, one.until)[0] for one in windows]
     units = sum(one.units for one in windows)
     return Trained(
         mode=mode,
+        downlink=downlink,
         per_update=per_update,
         rates=[one.samples_per_second for one in windows],
         used=sum(fate["used"] for fate in fates) / sum(fate["computed"] for fate in fates),
@@ -166,6 +175,9 @@ def summary(taught: Classroom, mode: str, per_update: int, windows: Sequence[Win
             who: 1000 * sum(getattr(one.spent, who) for one in windows) / units
             for who in ("workers", "coordinator", "database")
         },
+        version_megabytes=statistics.mean(
+            row["written"] / 1e6 for one in windows for row in _rows(engine, _VERSION_BYTES, run, one.since, one.until)
+        ),
         peak_megabytes=taught.peak_megabytes(),
     )
 
@@ -203,24 +215,26 @@ def compare(made: Project, workload: str, num_workers: int, extent: Extent) -> t
         if workload == "dcgan":
             sides["channels last"] = stack.enter_context(plain_loops(workload, num_workers, "--channels-last")).turn
         taught = {}
-        for mode in extent.modes:
-            name = f"{workload.replace('_', '-')}-{mode}-{num_workers}"
-            taught[mode] = stack.enter_context(
-                classroom(made, name, sections_for(workload, mode, per_update), num_workers=num_workers)
-            )
-            _wait_for_head(taught[mode], 2)
-            taught[mode].pause()
+        for mode, downlink in itertools.product(extent.modes, extent.downlinks):
+            name = f"{workload.replace('_', '-')}-{mode}-{downlink}-{num_workers}"
+            sections = sections_for(workload, mode, per_update, downlink)
+            one = stack.enter_context(classroom(made, name, sections, num_workers=num_workers))
+            taught[f"{mode}, downlink {downlink}"] = (mode, downlink, one)
+            _wait_for_head(one, 2)
+            one.pause()
         came: dict[str, list[Any]] = {name: [] for name in (*sides, *taught)}
         for _ in range(extent.rounds):
             for name, turn in sides.items():
                 came[name].append(turn(extent.seconds))
-            for mode, one in taught.items():
-                came[mode].append(turn_of(one, extent.seconds))
-        trained = [summary(one, mode, per_update, came[mode]) for mode, one in taught.items()]
+            for side, (_, _, one) in taught.items():
+                came[side].append(turn_of(one, extent.seconds))
+        trained = [
+            summary(one, mode, downlink, per_update, came[side]) for side, (mode, downlink, one) in taught.items()
+        ]
     what = f"{workload}, {num_workers} {'worker' if num_workers == 1 else 'workers'}"
     return (
-        [row for one in trained for row in _speed_rows(f"{what}, {one.mode}", one, came)],
-        [_details(f"{what}, {one.mode}", one) for one in trained],
+        [row for one in trained for row in _speed_rows(f"{what}, {one.mode}, downlink {one.downlink}", one, came)],
+        [_details(f"{what}, {one.mode}, downlink {one.downlink}", one) for one in trained],
     )
 
 
@@ -262,6 +276,7 @@ def _details(what: str, one: Trained) -> list[str]:
     return [
         what,
         *(f"{one.milliseconds[who]:.0f}" for who in ("workers", "coordinator", "database")),
+        f"{one.version_megabytes:.1f}",
         f"{coordinator:.0f}",
         f"{worker:.0f}",
     ]
@@ -306,6 +321,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, help="turns of each side")
     parser.add_argument("--workers", help="how many, separated by commas")
     parser.add_argument("--modes", help="async, sync or both")
+    parser.add_argument("--downlinks", help="codecs for the way of the versions, separated by commas")
     parser.add_argument("--per-update", type=int, help="gradients of an update; as `auto` has it unless given")
     parser.add_argument("--only", default=",".join(DATA), help="some of the workloads, separated by commas")
     given = parser.parse_args(arguments)
@@ -318,6 +334,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         changes["workers"] = tuple(int(number) for number in given.workers.split(","))
     if given.modes:
         changes["modes"] = tuple(given.modes.split(","))
+    if given.downlinks:
+        changes["downlinks"] = tuple(given.downlinks.split(","))
     extent = dataclasses.replace(extent, **changes)
     rows: list[Row] = []
     details: list[list[str]] = []
@@ -338,9 +356,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     print_table(
         "What it took",
-        ("run", "workers, ms/unit", "coordinator, ms/unit", "database, ms/unit", "coordinator, MB", "worker, MB"),
+        (
+            "run",
+            "workers, ms/unit",
+            "coordinator, ms/unit",
+            "database, ms/unit",
+            "written, MB/version",
+            "coordinator, MB",
+            "worker, MB",
+        ),
         details,
-        ["Processor time for each merged unit, by process; resident memory at its highest."],
+        [
+            "Processor time for each merged unit, by process; what of the model was written to the ledger; resident "
+            "memory at its highest."
+        ],
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from contract.compressors import CODECS
+from contract.compressors.ladder import AUTO
 from contract.config import Config
 from contract.errors import ConfigError
 from coordinator.class_size import num_gradients_for
@@ -30,7 +31,8 @@ class Setting:
 
     @classmethod
     def of(cls, num_gradients: int | Literal["auto"], codec: str) -> Setting:
-        return cls(num_gradients=num_gradients, is_sparse=CODECS.get(codec).is_sparse)
+        # With any rule but the mean auto picks among dense codecs.
+        return cls(num_gradients=num_gradients, is_sparse=codec != AUTO and CODECS.get(codec).is_sparse)
 
 
 def aggregation_of(config: Config) -> dict[str, Any]:

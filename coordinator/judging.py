@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from contract.compressors import CODECS, Decoder, open_blob
-from contract.errors import BlobError, ConfigError
+from contract.compressors import Decoder, open_blob
+from contract.compressors.ladder import codecs_of
+from contract.errors import BlobError
 from contract.ids import GradientId
 from coordinator.admission import Admitted, Refused, admit
 from coordinator.blobs import GradientBytes
@@ -70,7 +71,7 @@ class Judge:
                 unit_samples=gradient.unit_samples,
                 clip_norm=self.training["gradient_clip_norm"],
             )
-        except (BlobError, ConfigError) as error:
+        except BlobError as error:
             verdict = _refused(gradient, error)
         if isinstance(verdict, Refused):
             self._unsound[gradient.gradient] = verdict
@@ -90,9 +91,12 @@ class Judge:
             return _refused(gradient, error)
 
     def _open(self, content: GradientBytes, gradient: WaitingGradient) -> Decoder:
-        codec = CODECS.build(gradient.codec, self.training["codec_options"])
+        codecs = {codec.name: codec for codec in codecs_of(self.training)}
+        codec = codecs.get(gradient.codec)
+        if codec is None:
+            raise BlobError(f"sent in a codec that this run does not take: {gradient.codec}, not {' or '.join(codecs)}")
         return open_blob(codec, content.read, gradient.num_bytes, self.vectors.manifest, whole=self.vectors.buffers)
 
 
-def _refused(gradient: WaitingGradient, error: BlobError | ConfigError) -> Refused:
+def _refused(gradient: WaitingGradient, error: BlobError) -> Refused:
     return Refused(gradient=gradient.gradient, verdict=str(error).splitlines()[0][:1000])

@@ -11,6 +11,7 @@ from contract.sources.base import Dataset, Split
 from contract.workloads import WORKLOADS, options_from, require_fit
 from contract.workloads.base import Workload
 from coordinator.fitting import aggregation_of, least_gradients
+from coordinator.ladder import settled_codec
 from coordinator.ledger.runs import NewRun, RunRecord
 from coordinator.staleness import Policy
 
@@ -118,8 +119,7 @@ def _training(config: Config, workload: Workload) -> dict[str, object]:
         **aggregation_of(config),
         **_optimizer(training),
         "local_seconds": _local_seconds(config),
-        "codec": config.compression.codec,
-        "codec_options": dict(config.compression.options),
+        **settled_codec(config.compression, config.aggregation),
         "downlink": config.compression.downlink,
         "downlink_options": dict(config.compression.downlink_options),
         "feedback_decay": config.compression.feedback_decay,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from contract.compressors import CODECS
+from contract.compressors.ladder import codecs_of
 from contract.config import Config
 from contract.deltas import DeltaForm
 from contract.errors import BarnraiseError, DataError
@@ -91,7 +91,8 @@ def schooling_of(new: NewRun, workload: Workload, *, endless: bool) -> Schooling
         hyperparameters=how.hyperparameters,
         recipe=how.recipe,
         optimizer=how.optimizer,
-        codec=CODECS.build(training["codec"], training["codec_options"]),
+        # There is no line that could be slow.
+        codec=codecs_of(training)[0],
         deltas=DeltaForm.of(workload, training["downlink"], training["downlink_options"]),
         feedback_decay=training["feedback_decay"],
         feedback_max_age=training["feedback_max_age"],

@@ -15,6 +15,7 @@ from worker.happenings import (
     Delivered,
     Dropped,
     Ended,
+    Fetched,
     Happening,
     Message,
     Prepared,
@@ -47,6 +48,8 @@ class Seat:
     losses: Mapping[str, float] = dataclasses.field(default_factory=dict)
     num_computed: int = 0
     num_bytes: int = 0
+    num_fetched_bytes: int = 0
+    codec: str | None = None
     # A process that rests, or is started again, joins anew and counts from nothing.
     earlier: Standing = dataclasses.field(default_factory=Standing)
     latest: Standing = dataclasses.field(default_factory=Standing)
@@ -78,6 +81,9 @@ class Totals:
     not_used: Mapping[str, int]
     num_accepted_of_all: int
     num_bytes: int
+    num_fetched_bytes: int
+    codecs: tuple[str, ...]
+    """That the latest gradients of the processes were sent in."""
     samples_per_second: float
 
     @property
@@ -98,6 +104,8 @@ class Board:
             case Prepared():
                 seat.earlier, seat.latest = added(seat.earlier, seat.latest), Standing(version=happening.version)
                 seat.prepared, seat.resting, seat.has_ended = happening, None, False
+            case Fetched():
+                seat.num_fetched_bytes += happening.num_bytes
             case Began():
                 seat.unit, seat.num_done = happening, 0
             case Progressed():
@@ -109,6 +117,7 @@ class Board:
                 seat.samples_per_second = _smoothed(seat.samples_per_second, happening)
             case Delivered():
                 seat.num_bytes += happening.num_bytes
+                seat.codec = happening.codec
             case Dropped():
                 seat.unit = None
             case Standing():
@@ -146,6 +155,8 @@ class Board:
             # Each process counts all merges since it joined, and they do not look at one moment.
             num_accepted_of_all=max(num_accepted, *(standing.num_accepted_of_all for standing in standings)),
             num_bytes=sum(seat.num_bytes for seat in self.seats),
+            num_fetched_bytes=sum(seat.num_fetched_bytes for seat in self.seats),
+            codecs=tuple(sorted({seat.codec for seat in self.seats if seat.codec is not None})),
             samples_per_second=sum(seat.samples_per_second or 0.0 for seat in self.seats if not seat.has_ended),
         )
 

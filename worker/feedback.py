@@ -1,27 +1,30 @@
-"""The memory of what lossy codecs left out of this process's gradients, in memory and on disk."""
+"""How this process sends its gradients: the codec, and what codecs left out before, in memory and on disk."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import platform
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from filelock import FileLock, Timeout
 
-from contract.compressors import Codec
+from contract.compressors import Codec, blob_manifest
 from contract.compressors.feedback import Feedback, Residue
+from contract.compressors.ladder import codecs_of
 from contract.errors import BlobError
 from contract.ids import Version
 from contract.tensors import Manifest, TensorSpec, pack, sha256, unpack
 from contract.workloads.base import GradientResult, Workload
 from worker.ledger import Joined, Lease, Settled
+from worker.uplink import Uplink
 
 _WRITES_EVERY_SECONDS: Final = 5.0
 _MOST_PROCESSES: Final = 64
@@ -144,22 +147,41 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-class Sender:
-    """Encodes gradients with what was left out of earlier ones; one thread's, which hears the fates of its gradients
-    through a queue that another fills."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    codec: str
+    blob: bytes
 
-    def __init__(self, feedback: Feedback, *, file: ResidueFile | None, fates: deque[Settled]) -> None:
+
+class Sender:
+    """Encodes gradients, in a codec that suits the line, with what was left out of earlier ones. One thread's, which
+    hears the fates of its gradients through a queue that another fills."""
+
+    def __init__(
+        self,
+        feedback: Feedback,
+        *,
+        codecs: Sequence[Codec],
+        uplink: Uplink,
+        file: ResidueFile | None,
+        fates: deque[Settled],
+    ) -> None:
         self._feedback = feedback
+        self._codecs = codecs
         self._file = file
         self._fates = fates
+        self.uplink = uplink
 
-    def encoded(self, codec: Codec, gradient: GradientResult, lease: Lease) -> bytes:
+    def encoded(self, gradient: GradientResult, lease: Lease) -> Encoded:
         while self._fates:
             fate = self._fates.popleft()
             (self._feedback.settle if fate.was_used else self._feedback.give_back)((fate.unit, fate.attempt))
-        return self._feedback.encoded(
-            codec, gradient.tensors, seed=lease.seed, version=lease.base_version, sent_as=(lease.unit, lease.attempt)
+        codec = self._codecs[self.uplink.choose()]
+        name = (lease.unit, lease.attempt)
+        blob = self._feedback.encoded(
+            codec, gradient.tensors, seed=lease.seed, version=lease.base_version, sent_as=name
         )
+        return Encoded(codec=codec.name, blob=blob)
 
     def delivered(self) -> None:
         """Only now: a process that is killed before has not sent what it encoded."""
@@ -182,11 +204,12 @@ def open_sender(
     person: str,
     say: Callable[[str], None],
     fates: deque[Settled],
-    is_lossless: bool,
 ) -> Sender:
     buffers = workload.buffers()
     specs = [spec for spec in workload.manifest().tensors if spec.name not in buffers]
     kept = Manifest(tensors=tuple(TensorSpec(name=spec.name, dtype="F32", shape=spec.shape) for spec in specs))
+    codecs = codecs_of(joined.training)
+    is_lossless = all(codec.lossless for codec in codecs)
     file = None if is_lossless else ResidueFile.take(folder, _fingerprint(joined, kept, person), kept, say)
     feedback = Feedback(
         manifest=workload.manifest(),
@@ -195,7 +218,8 @@ def open_sender(
         max_age=joined.training["feedback_max_age"],
         residue=None if file is None else file.read(),
     )
-    return Sender(feedback, file=file, fates=fates)
+    sizes = [blob_manifest(codec, workload.manifest(), whole=buffers).blob_bytes for codec in codecs]
+    return Sender(feedback, codecs=codecs, uplink=Uplink(sizes), file=file, fates=fates)
 
 
 def _fingerprint(joined: Joined, manifest: Manifest, person: str) -> str:

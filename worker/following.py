@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from contract.deltas import DeltaForm
@@ -38,7 +38,13 @@ class Follower:
     once whoever borrowed them has called `returned`. Without deltas a version is handed over for good."""
 
     def __init__(
-        self, cache: VersionCache, manifest: Manifest, deltas: DeltaForm | None, *, stop: threading.Event
+        self,
+        cache: VersionCache,
+        manifest: Manifest,
+        deltas: DeltaForm | None,
+        *,
+        stop: threading.Event,
+        fetched: Callable[[Version, int], None],
     ) -> None:
         self._cache = cache
         self._manifest = manifest
@@ -47,7 +53,7 @@ class Follower:
         self._held: _Held | None = None
         self._is_returned = threading.Event()
         self._is_returned.set()
-        self.num_fetched_bytes = 0
+        self._report_fetched = fetched
 
     def weights(self, version: Version, library: Library) -> bytearray | None:
         """None when the version was pruned meanwhile."""
@@ -136,7 +142,7 @@ class Follower:
             content[begin:end] = part
         if end != len(content):
             raise BlobError(f"version {leg.version} is not what its record says")
-        self.num_fetched_bytes += end
+        self._report_fetched(leg.version, end)
         return content
 
     def _expected_bytes(self, leg: Leg) -> int:

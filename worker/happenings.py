@@ -22,6 +22,14 @@ class Prepared:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A version of the model, or what leads to it from the one before."""
+
+    version: int
+    num_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Began:
     unit: int
     version: int
@@ -47,6 +55,7 @@ class Computed:
 class Delivered:
     unit: int
     num_bytes: int
+    codec: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +97,9 @@ class Ended:
     reason: str
 
 
-Happening = Prepared | Began | Progressed | Computed | Delivered | Dropped | Standing | Resting | Message | Ended
+Happening = (
+    Prepared | Fetched | Began | Progressed | Computed | Delivered | Dropped | Standing | Resting | Message | Ended
+)
 Report = Callable[[Happening], None]
 
 _KINDS: Final = {kind.__name__: kind for kind in Happening.__args__}

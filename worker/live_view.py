@@ -164,7 +164,9 @@ def _account(totals: Totals) -> Table:
             f"{totals.share:.0%} of the {totals.num_accepted_of_all:,} gradients that moved the model since you joined"
         )
         table.add_row("your share", share)
-    table.add_row("sent", megabytes(totals.num_bytes))
+    now_in = f", now in codec {' and '.join(totals.codecs)}" if totals.codecs else ""
+    table.add_row("sent", f"{megabytes(totals.num_bytes)}{now_in}")
+    table.add_row("received", f"{megabytes(totals.num_fetched_bytes)} of the model")
     return table
 
 

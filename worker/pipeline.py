@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, Engine
 
-from contract.compressors import Codec
 from contract.database import Notifications
 from contract.errors import (
     AlreadySubmitted,
@@ -31,7 +30,7 @@ from contract.workloads.base import GradientResult
 from contract.workloads.units import Unit
 from worker import ledger
 from worker.compute import Computer
-from worker.feedback import Sender
+from worker.feedback import Encoded, Sender
 from worker.following import Follower
 from worker.foresight import Foresight
 from worker.heartbeat import Heartbeat, Holdings
@@ -57,6 +56,8 @@ class Task:
 class Result:
     lease: Lease
     gradient: GradientResult
+    # That it took to compute.
+    seconds: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,11 +212,8 @@ class Behind:
     """Compresses and uploads a result while the next unit is computed. Finished work is kept until it is delivered or
     its lease is lost."""
 
-    def __init__(
-        self, here: Surroundings, codec: Codec, sender: Sender, delivered: Callable[[Result, int], None]
-    ) -> None:
+    def __init__(self, here: Surroundings, sender: Sender, delivered: Callable[[Result, Encoded], None]) -> None:
         self._here = here
-        self._codec = codec
         self._sender = sender
         self._delivered = delivered
         self._results: queue.Queue[Result | None] = queue.Queue(maxsize=1)
@@ -252,14 +250,16 @@ class Behind:
                 return
 
     def _send(self, result: Result) -> None:
-        blob = self._sender.encoded(self._codec, result.gradient, result.lease)
-        parts = [content for _, content in split(blob, self._here.joined.max_part_bytes)]
+        uplink = self._sender.uplink
+        uplink.computed(result.seconds)
+        encoded = self._sender.encoded(result.gradient, result.lease)
+        parts = [content for _, content in split(encoded.blob, self._here.joined.max_part_bytes)]
         submission = Submission(
-            codec=self._codec.name,
+            codec=encoded.codec,
             num_samples=result.gradient.num_samples,
             num_parts=len(parts),
-            num_bytes=len(blob),
-            sha256=hashlib.sha256(blob).digest(),
+            num_bytes=len(encoded.blob),
+            sha256=hashlib.sha256(encoded.blob).digest(),
             losses=result.gradient.losses,
         )
 
@@ -267,15 +267,19 @@ class Behind:
         # bytes are there: on a slow line the server would end it as idle.
         uploads = self._here.engine.execution_options(isolation_level="AUTOCOMMIT")
 
-        def upload() -> None:
+        def upload() -> float:
+            if uplink.has_a_choice and uplink.round_trip is None:
+                uplink.round_trip = _round_trip(uploads)
+            began = time.monotonic()
             for number, part in enumerate(parts[:-1]):
                 with uploads.connect() as conn:
                     ledger.upload_part(conn, lease=result.lease, part=number, content=part)
             with uploads.connect() as conn:
                 ledger.submit(conn, lease=result.lease, submission=submission, last_part=parts[-1])
+            return time.monotonic() - began
 
         try:
-            until_it_works(upload, stop=self._here.stop, report=self._here.report)
+            seconds = until_it_works(upload, stop=self._here.stop, report=self._here.report)
         except AlreadySubmitted:
             # The answer to the first try was lost on its way.
             pass
@@ -284,6 +288,19 @@ class Behind:
             self._here.report(f"unit {result.lease.unit} was not needed any more: {lost}")
             self._here.holdings.remove(result.lease)
             return
+        else:
+            uplink.uploaded(len(encoded.blob), seconds, num_calls=len(parts))
         self._sender.delivered()
         self._here.holdings.remove(result.lease)
-        self._delivered(result, len(blob))
+        self._delivered(result, encoded)
+
+
+def _round_trip(engine: Engine) -> float:
+    """The shortest of a few: one may wait for a connection."""
+    found = []
+    for _ in range(3):
+        began = time.monotonic()
+        with engine.connect() as conn:
+            ledger.call(conn)
+        found.append(time.monotonic() - began)
+    return min(found)

@@ -16,6 +16,7 @@ from worker.happenings import (
     Delivered,
     Dropped,
     Ended,
+    Fetched,
     Happening,
     Message,
     Prepared,
@@ -89,7 +90,9 @@ class Lines:
             case Delivered() as it:
                 totals = self._board.totals()
                 so_far = f"{totals.num_accepted} accepted and {megabytes(totals.num_bytes)} sent since you joined"
-                return [(f"unit {it.unit:>6}  delivered, {megabytes(it.num_bytes)} ({so_far})", "green")]
+                return [
+                    (f"unit {it.unit:>6}  delivered, {megabytes(it.num_bytes)} in codec {it.codec} ({so_far})", "green")
+                ]
             case Dropped() as it:
                 return [(f"unit {it.unit:>6}  dropped: {it.reason}", "yellow")]
             case Standing() as it:
@@ -100,7 +103,7 @@ class Lines:
                 return [(it.text, "yellow")]
             case Ended() as it:
                 return [(it.reason, "bold green")]
-            case Began() | Progressed():
+            case Fetched() | Began() | Progressed():
                 # A unit is seconds: it is told when it is done.
                 return []
 
@@ -128,7 +131,7 @@ def summary(board: Board) -> list[str]:
     share = "" if totals.share is None else f", {totals.share:.0%} of what moved the model meanwhile"
     lines = [
         f"{totals.num_computed} units computed in {clock(board.seconds)}, {totals.num_accepted} accepted{share}; "
-        f"{megabytes(totals.num_bytes)} sent"
+        f"{megabytes(totals.num_bytes)} sent, {megabytes(totals.num_fetched_bytes)} received"
     ]
     if totals.num_waiting:
         lines.append(f"{totals.num_waiting} still wait to be merged")

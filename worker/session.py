@@ -15,7 +15,6 @@ from typing import Final
 import torch
 from sqlalchemy import Engine
 
-from contract.compressors import CODECS
 from contract.config import Config
 from contract.database import check_schema, make_engine
 from contract.deltas import DeltaForm
@@ -26,9 +25,9 @@ from contract.workloads.base import LocalSteps, Workload
 from worker import devices, ledger
 from worker.cache import VersionCache
 from worker.compute import Computer, Local
-from worker.feedback import open_sender
+from worker.feedback import Encoded, open_sender
 from worker.following import Follower
-from worker.happenings import Began, Computed, Delivered, Dropped, Ended, Message, Prepared, Progressed, Report
+from worker.happenings import Began, Computed, Delivered, Dropped, Ended, Fetched, Message, Prepared, Progressed, Report
 from worker.heartbeat import Heartbeat, Holdings, Vitals
 from worker.ledger import Joined
 from worker.pipeline import Ahead, Behind, Result, Surroundings, Task
@@ -97,24 +96,24 @@ class Session:
         follower = Follower(
             VersionCache(cache_folder(self.config) / "versions"), workload.manifest(),
             DeltaForm.of(workload, training["downlink"], training["downlink_options"]), stop=self.stop,
+            fetched=lambda version, num_bytes: self.report(Fetched(version=version, num_bytes=num_bytes)),
         )  # fmt: skip
         ahead = Ahead(
             here, computer, follower,
             poll_seconds=self.config.worker.poll_interval, pooler=self.config.database.pooler,
         )  # fmt: skip
-        codec = CODECS.build(here.joined.training["codec"], here.joined.training.get("codec_options", {}))
 
-        def delivered(result: Result, num_bytes: int) -> None:
+        def delivered(result: Result, encoded: Encoded) -> None:
             fates.delivered(result.lease)
             if here.holdings.vitals.phase == "uploading":
                 here.holdings.vitals = Vitals()
-            self.report(Delivered(unit=result.lease.unit, num_bytes=num_bytes))
+            self.report(Delivered(unit=result.lease.unit, num_bytes=len(encoded.blob), codec=encoded.codec))
 
         sender = open_sender(
             here.joined, workload, folder=cache_folder(self.config) / "feedback", person=str(here.engine.url.username),
-            say=lambda text: self.report(Message(text=text)), fates=fates.news, is_lossless=codec.lossless,
+            say=lambda text: self.report(Message(text=text)), fates=fates.news,
         )  # fmt: skip
-        behind = Behind(here, codec, sender, delivered)
+        behind = Behind(here, sender, delivered)
         ahead.start()
         behind.start()
         try:
@@ -166,13 +165,14 @@ class Session:
 
         self.report(Began(unit=lease.unit, version=lease.base_version, num_samples=lease.num_samples))
         gradient = computer.gradient(task.unit, task.samples, num_steps=task.num_steps, watch=watch)
+        seconds = time.monotonic() - began
         self.report(
             Computed(
                 unit=lease.unit, version=lease.base_version, num_samples=gradient.num_samples, losses=gradient.losses,
-                seconds=time.monotonic() - began,
+                seconds=seconds,
             )
         )  # fmt: skip
-        return Result(lease=lease, gradient=gradient)
+        return Result(lease=lease, gradient=gradient, seconds=seconds)
 
     def _give_back(self, here: Surroundings, task: Task, reason: str) -> None:
         here.holdings.remove(task.lease)

@@ -12,9 +12,10 @@ from contract.compressors.powersgd import PowerSgd
 from contract.compressors.sign import Sign
 from contract.compressors.sparse import Sparse
 from contract.compressors.topk import TopK
+from contract.compressors.two_bit import TwoBit
 from contract.registry import Registry
 
-CODECS: Final = Registry[Codec]("codec", Whole, Fp16, Bf16, Int8, TopK, Sparse, Sign, PowerSgd)
+CODECS: Final = Registry[Codec]("codec", Whole, Fp16, Bf16, Int8, TopK, Sparse, Sign, TwoBit, PowerSgd)
 
 __all__ = [
     "CODECS",

@@ -86,15 +86,15 @@ def require_within(option: str, value: int, limit: int) -> None:
         raise ValueError(f"{option} must be from 1 to {limit}, not {value}")
 
 
-def scales_spec(manifest: Manifest, block: int) -> TensorSpec:
+def scales_spec(manifest: Manifest, block: int, *, name: str = SCALES) -> TensorSpec:
     """One scale for each block of each tensor."""
-    return TensorSpec(name=SCALES, dtype="F32", shape=(sum(num_blocks(manifest.tensors, block).values()),))
+    return TensorSpec(name=name, dtype="F32", shape=(sum(num_blocks(manifest.tensors, block).values()),))
 
 
-def scales_of(stored: Stored, manifest: Manifest, block: int) -> dict[str, Tensor]:
+def scales_of(stored: Stored, manifest: Manifest, block: int, *, name: str = SCALES) -> dict[str, Tensor]:
     counts = num_blocks(manifest.tensors, block)
     # All at once, and a copy: they lie far from what they scale, and what was read of a blob last may be let go.
-    scales = stored.values(SCALES, 0, sum(counts.values())).clone()
+    scales = stored.values(name, 0, sum(counts.values())).clone()
     return dict(zip(counts, torch.split(scales, list(counts.values())), strict=True))
 
 

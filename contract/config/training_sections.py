@@ -153,7 +153,10 @@ class Staleness(Section):
 class Compression(Section):
     """How gradients travel, and model versions back."""
 
-    codec: Identifier = Field(default="none", description="Name of the codec; none sends every value whole.")
+    codec: Identifier = Field(
+        default="none",
+        description="Name of the codec; none sends every value whole, auto picks for each worker what its line allows.",
+    )
     options: dict[str, object] = Field(
         default_factory=dict, description="Further options of the codec, by name; each codec documents its own."
     )
@@ -164,7 +167,7 @@ class Compression(Section):
         default=20, description="Versions after which what was left out is forgotten."
     )
     downlink: Identifier = Field(
-        default="none",
+        default="two_bit",
         description="Codec in which the change from version to version travels; none sends every version whole.",
     )
     downlink_options: dict[str, object] = Field(

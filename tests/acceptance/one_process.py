@@ -8,6 +8,8 @@ from typing import Any
 import torch
 
 from contract.compressors import CODECS
+from contract.config import Config
+from contract.deltas import DeltaForm
 from contract.sources import SOURCES
 from contract.workloads import WORKLOADS
 from coordinator.training_local import LocalRun, Schooling
@@ -18,6 +20,7 @@ def of_local_training(codec: str = "none", **options: Any) -> bytes:
     """The weights that the same run has in one process that nobody disturbs."""
     torch.set_num_threads(1)
     workload = WORKLOADS.build("mlp", TINY["model"]["options"])
+    options = {"deltas": DeltaForm.of(workload, Config().compression.downlink, {}), **options}
     training, num_samples = TINY["training"], TINY["data"]["num_samples"]
     dataset = SOURCES.build("glyphs", {}).open(
         path=None, split="train", num_samples=num_samples, seed=TINY["run"]["seed"], **workload.view

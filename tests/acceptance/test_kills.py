@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import pytest
 
 from tests.acceptance.one_process import of_local_training
-from tests.acceptance.stage import Stage
+from tests.acceptance.stage import NUM_UPDATES, TINY, Actor, Stage, open_stage
+from tests.servers.databases import Database
 
 # Of the transaction that publishes a version, in its order: table, event, condition.
 PUBLISHING = {
     "a version": ("model_versions", "INSERT", "NEW.number = {version}"),
-    "its weights": ("model_parts", "INSERT", "NEW.version = {version} AND NEW.kind = 'weights'"),
+    "its delta": ("model_parts", "INSERT", "NEW.version = {version} AND NEW.kind = 'delta'"),
     "the head": ("runs", "UPDATE", "NEW.head_version = {version} AND OLD.head_version < {version}"),
     "the merged gradients": ("gradients", "UPDATE", "NEW.state = 'merged' AND NEW.merged_version = {version}"),
     "the merged units": ("work_units", "UPDATE", "NEW.state = 'merged' AND NEW.planned_version = {version} - 1"),
@@ -22,27 +26,54 @@ PUBLISHING = {
 pytestmark = pytest.mark.timeout(600)
 
 
-def test_a_coordinator_killed_at_any_statement_of_a_merge_changes_no_bit(stage: Stage) -> None:
-    coordinator, *_ = stage.assemble()
+def test_a_coordinator_killed_at_any_statement_of_a_merge_changes_no_bit(tmp_path: Path, database: Database) -> None:
     rest = 2 + len(PUBLISHING)
-    with stage.gate("model_parts", "INSERT", f"NEW.version >= {rest} AND NEW.kind = 'optimizer'") as remembering:
-        for version, (table, event, condition) in enumerate(PUBLISHING.values(), start=2):
-            with stage.gate(table, event, condition.format(version=version)) as gate:
-                gate.wait_for()
-                coordinator.kill()
-                gate.open()
-                assert stage.head() == version - 1
+    with open_stage(tmp_path, database, {**TINY, "compression": {"keyframe_interval": 3}}) as stage:
+        coordinator, *_ = stage.assemble()
+        with stage.gate("model_parts", "INSERT", f"NEW.version >= {rest} AND NEW.kind = 'weights'") as keyframe:
+            coordinator = kill_at_each(stage, coordinator, PUBLISHING.values())
+            # Whole weights are written now and then, beside the versions.
+            keyframe.wait_for()
+            coordinator.kill()
+        with stage.gate("model_parts", "INSERT", f"NEW.version >= {rest} AND NEW.kind = 'optimizer'") as remembering:
             stage.end_leadership()
             coordinator = stage.coordinator()
-            stage.wait_for_version(version)
-        # The optimizer's state is written now and then, beside the versions.
-        remembering.wait_for()
-        coordinator.kill()
-    stage.end_leadership()
-    stage.coordinator()
-    stage.finish()
-    last = "SELECT sha256 FROM ledger.model_versions ORDER BY number DESC LIMIT 1"
-    assert bytes(stage.value(last)) == of_local_training()
+            # So is the optimizer's state.
+            remembering.wait_for()
+            coordinator.kill()
+        stage.end_leadership()
+        stage.coordinator()
+        stage.finish()
+        assert last_checksum(stage) == of_local_training()
+        assert stage.value("SELECT count(*) FROM ledger.model_versions WHERE is_keyframe") < NUM_UPDATES / 2
+
+
+def test_where_versions_travel_whole_a_killed_coordinator_changes_no_bit(tmp_path: Path, database: Database) -> None:
+    table, event, condition = PUBLISHING["its delta"]
+    publishing = {**PUBLISHING, "its delta": (table, event, condition.replace("'delta'", "'weights'"))}
+    with open_stage(tmp_path, database, {**TINY, "compression": {"downlink": "none"}}) as stage:
+        coordinator, *_ = stage.assemble()
+        kill_at_each(stage, coordinator, publishing.values())
+        stage.finish()
+        assert last_checksum(stage) == of_local_training(deltas=None)
+
+
+def kill_at_each(stage: Stage, coordinator: Actor, publishing: Iterable[tuple[str, str, str]]) -> Actor:
+    """At the first statement while version 2 is published, at the second while version 3 is, and so on."""
+    for version, (table, event, condition) in enumerate(publishing, start=2):
+        with stage.gate(table, event, condition.format(version=version)) as gate:
+            gate.wait_for()
+            coordinator.kill()
+            gate.open()
+            assert stage.head() == version - 1
+        stage.end_leadership()
+        coordinator = stage.coordinator()
+        stage.wait_for_version(version)
+    return coordinator
+
+
+def last_checksum(stage: Stage) -> bytes:
+    return bytes(stage.value("SELECT sha256 FROM ledger.model_versions ORDER BY number DESC LIMIT 1"))
 
 
 def test_a_coordinator_killed_while_it_commits_has_published(stage: Stage) -> None:

@@ -20,7 +20,8 @@ from tests.servers.databases import Database
 @pytest.fixture
 def shop(database: Database) -> Iterator[Workshop]:
     changes = {"mode": "async", "num_workunits_per_update": 2, "gradient_clip_norm": 0.01}
-    with open_workshop(database, {"training": changes}) as made:
+    # Versions as deltas have the same tests in test_downlink.py.
+    with open_workshop(database, {"training": changes, "compression": {"downlink": "none"}}) as made:
         yield made
 
 

@@ -49,7 +49,7 @@ def test_raw_coded_and_sent_are_told_apart(shop: Workshop) -> None:
     shop.turn()
     manifest = shop.living.how.vectors.manifest
     half = len(encoded(CODECS.build("fp16"), {spec.name: torch.zeros(spec.shape) for spec in manifest.tensors}, seed=0))
-    ada.submit(ada.claim(), codec="fp16")
+    ada.submit(ada.claim(), codec=CODECS.build("fp16"))
     assert half < manifest.blob_bytes
     assert shop.rows("SELECT raw_bytes, coded_bytes, sent_bytes FROM watch.gradients") == [
         (manifest.blob_bytes, half, half)

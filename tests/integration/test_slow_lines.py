@@ -27,6 +27,7 @@ from tests.waiting import wait_until
 from worker.feedback import Sender
 from worker.heartbeat import Heartbeat, Holdings
 from worker.pipeline import Behind, Result, Surroundings
+from worker.uplink import Uplink
 
 __all__ = ["classroom"]
 
@@ -62,10 +63,10 @@ def test_an_upload_over_a_slow_line_arrives(classroom: Classroom) -> None:
             tensors={"w": torch.zeros(NUM_PARTS * PART_BYTES // 4)}, losses={"loss": 0.5}, num_samples=10
         )
         feedback = Feedback(manifest=Manifest.of(gradient.tensors), buffers=(), decay=1.0, max_age=0)
-        sender = Sender(feedback, file=None, fates=deque())
-        behind = Behind(here, CODECS.build("none"), sender, lambda _result, _num_bytes: delivered.set())
+        sender = Sender(feedback, codecs=[CODECS.build("none")], uplink=Uplink([1]), file=None, fates=deque())
+        behind = Behind(here, sender, lambda _result, _encoded: delivered.set())
         behind.start()
-        behind.deliver(Result(lease=lease, gradient=gradient))
+        behind.deliver(Result(lease=lease, gradient=gradient, seconds=1.0))
         assert delivered.wait(60), troubles
         behind.finish()
         engine.dispose()

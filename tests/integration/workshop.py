@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from sqlalchemy import Engine, text
 
-from contract.compressors import CODECS, encoded
+from contract.compressors import CODECS, Codec, encoded
 from contract.config import Config
 from contract.database import engine_for
 from contract.ids import RunId, UnitId
@@ -44,13 +44,16 @@ class Person:
     def claim(self) -> Lease:
         return claim_unit(self.engine, self.joined)
 
-    def submit(self, lease: Lease, *, value: float = 0.01, codec: str = "none", num_samples: int | None = None) -> None:
+    def submit(
+        self, lease: Lease, *, value: float = 0.01, codec: Codec | None = None, num_samples: int | None = None
+    ) -> None:
         """A gradient of the right form, the same value everywhere."""
         manifest = self.shop.living.how.vectors.manifest
         tensors = {spec.name: torch.full(spec.shape, value) for spec in manifest.tensors}
-        blob = encoded(CODECS.build(codec), tensors, seed=0)
+        codec = codec or CODECS.build("none")
+        blob = encoded(codec, tensors, seed=0)
         submission = Submission(
-            codec=codec, num_samples=num_samples or lease.num_samples, num_parts=1, num_bytes=len(blob),
+            codec=codec.name, num_samples=num_samples or lease.num_samples, num_parts=1, num_bytes=len(blob),
             sha256=hashlib.sha256(blob).digest(), losses={"loss": 1.0},
         )  # fmt: skip
         with self.engine.begin() as conn:
@@ -122,11 +125,10 @@ class Workshop:
                 conn.execute(text(f"ALTER TABLE ledger.{table} ENABLE TRIGGER USER"))
 
 
-@contextlib.contextmanager
-def open_workshop(database: Database, changes: Mapping[str, Mapping[str, object]]) -> Iterator[Workshop]:
-    """`changes` of the configuration, by section; a unit holds four samples."""
+def config_of(changes: Mapping[str, Mapping[str, object]]) -> Config:
+    """`changes` by section; a unit holds four samples."""
     training = {"batch_size": SAMPLES_PER_UNIT, "batches_per_work_unit": 1, "num_epochs": 1, "spare_units": 0}
-    config = Config.model_validate(
+    return Config.model_validate(
         {
             "run": {"name": "class"},
             "model": {"name": "mlp", "options": {"image_size": 8, "hidden_features": 4, **changes.get("model", {})}},
@@ -138,6 +140,12 @@ def open_workshop(database: Database, changes: Mapping[str, Mapping[str, object]
             "compression": dict(changes.get("compression", {})),
         }
     )
+
+
+@contextlib.contextmanager
+def open_workshop(database: Database, changes: Mapping[str, Mapping[str, object]]) -> Iterator[Workshop]:
+    """`changes` of the configuration."""
+    config = config_of(changes)
     owner = engine_for(database.url(), application="test")
     with owner.begin() as conn:
         create_run(conn, new_run(config, config_file=None))

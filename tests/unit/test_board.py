@@ -14,6 +14,7 @@ from worker.happenings import (
     Delivered,
     Dropped,
     Ended,
+    Fetched,
     Happening,
     Message,
     Prepared,
@@ -36,10 +37,11 @@ STANDING = Standing(
 )
 DAY: list[Happening] = [
     PREPARED,
+    Fetched(version=11, num_bytes=900_000),
     Began(unit=41, version=11, num_samples=64),
     Progressed(num_done=32, samples_per_second=1000.0),
     Computed(unit=41, version=11, num_samples=64, losses={"loss": 0.25}, seconds=0.064),
-    Delivered(unit=41, num_bytes=2_500_000),
+    Delivered(unit=41, num_bytes=2_500_000, codec="fp16"),
     STANDING,
 ]
 
@@ -148,7 +150,7 @@ def test_lines_tell_the_same() -> None:
     assert text.splitlines()[:3] == [
         "joined run class as worker 7: mlp on 10 glyphs, drawn by Pillow, computed on cpu with 2 threads",
         "unit     41  version    11    1000.0 samples/s  loss 0.2500",
-        "unit     41  delivered, 2.5 MB (0 accepted and 2.5 MB sent since you joined)",
+        "unit     41  delivered, 2.5 MB in codec fp16 (0 accepted and 2.5 MB sent since you joined)",
     ]
     assert f"1 of your units not used: {LATE}" in text
     assert "the instructor paused the run; waiting\nthe run goes on\n" in text
@@ -168,7 +170,7 @@ def test_lines_of_several_processes_say_whose_they_are() -> None:
 
 def test_the_end_sums_up() -> None:
     lines = summary(board_of(*DAY))
-    assert lines[0].endswith("5 accepted, 25% of what moved the model meanwhile; 2.5 MB sent")
+    assert lines[0].endswith("5 accepted, 25% of what moved the model meanwhile; 2.5 MB sent, 0.9 MB received")
     assert lines[1:] == ["2 still wait to be merged", f"1 not used: {LATE}", "Thank you!"]
     assert summary(board_of(PREPARED)) == []
 

@@ -13,7 +13,6 @@ from uuid import uuid4
 import pytest
 import torch
 
-from contract.compressors import CODECS
 from contract.compressors.feedback import Residue
 from contract.ids import RunId, UnitId, Version, WorkerId
 from contract.states import RunState
@@ -30,7 +29,8 @@ RESIDUE = Residue(version=Version(7), tensors=TENSORS)
 MLP = small("mlp")
 JOINED = Joined(
     worker=WorkerId(1), run=RunId(1), run_state=RunState.RUNNING, mode="sync", workload="mlp", workload_options={},
-    data={}, training={"feedback_decay": 0.95, "feedback_max_age": 20}, seed=0, head_version=Version(0),
+    data={}, seed=0, head_version=Version(0),
+    training={"codec": "fp16", "codec_options": {}, "feedback_decay": 0.95, "feedback_max_age": 20},
     lease_seconds=60, heartbeat_seconds=1, max_leases=1, max_part_bytes=1, max_gradient_bytes=1,
     run_created_at=datetime.datetime(2026, 11, 21, tzinfo=datetime.UTC),
 )  # fmt: skip
@@ -165,9 +165,7 @@ def test_only_the_latest_few_runs_are_kept(tmp_path: Path) -> None:
 
 def sender_in(folder: Path, joined: Joined = JOINED, person: str = "ada") -> tuple[Sender, deque[Settled]]:
     fates: deque[Settled] = deque()
-    sender = open_sender(
-        joined, MLP, folder=folder, person=person, say=pytest.fail, fates=fates, is_lossless=False
-    )  # fmt: skip
+    sender = open_sender(joined, MLP, folder=folder, person=person, say=pytest.fail, fates=fates)
     return sender, fates
 
 
@@ -183,7 +181,7 @@ def blob(sender: Sender, unit: int) -> bytes:
     values = {spec.name: torch.full(spec.shape, 1 / 3) for spec in MLP.manifest().tensors}
     values[next(iter(values))].view(-1)[0] = 1.0
     gradient = GradientResult(tensors=values, losses={}, num_samples=1)
-    return sender.encoded(CODECS.build("fp16"), gradient, lease(unit))
+    return sender.encoded(gradient, lease(unit)).blob
 
 
 def test_a_worker_that_is_started_again_goes_on_with_what_it_delivered(tmp_path: Path) -> None:
