@@ -141,7 +141,7 @@ class Training:
         self._feedback = [
             Feedback(
                 manifest=self._how.vectors.manifest, buffers=workload().buffers(),
-                decay=config.compression.feedback_decay, max_age=config.compression.feedback_max_age,
+                decay=new.training["feedback_decay"], max_age=new.training["feedback_max_age"],
             )
             for _ in range(NUM_GRADIENTS)
         ]  # fmt: skip

@@ -22,13 +22,16 @@ from typing import Final
 import torch
 
 from benchmarks.simulated import AsTheyCome, Traffic, in_rounds
-from benchmarks.table import print_table
+from benchmarks.table import Row, print_rows, print_table
 from contract.compressors import CODECS
+from contract.deltas import DeltaForm
 from contract.sources import SOURCES, Dataset, Split
 from contract.workloads import WORKLOADS
 from contract.workloads.base import Workload
 from coordinator.class_size import num_gradients_for
 from coordinator.decays import DECAYS
+from coordinator.new_run import feedback_decay_of
+from coordinator.optimizers import OPTIMIZERS
 from coordinator.staleness import Policy
 from coordinator.training_local import LocalRun, Schooling
 
@@ -43,6 +46,8 @@ class Lesson:
     data_options: Mapping[str, object] = dataclasses.field(default_factory=dict)
     batch_size: int
     num_batches: int
+    # In rounds; asynchronous classes have as many as they have speeds.
+    num_workers: int
     num_judged: int
     judged: str = "loss"
     also: str | None = None
@@ -58,7 +63,9 @@ class Lesson:
         _, held_out = self.opened("held_out")
         run = LocalRun(workload, dataset, setting.schooling(self, workload, seed))
         began = time.monotonic()
-        traffic = setting.train(run, num_units=self.num_batches // setting.batches_per_unit)
+        traffic = setting.train(
+            run, num_units=self.num_batches // setting.batches_per_unit, num_workers=self.num_workers
+        )
         return Measured(
             lesson=self.workload,
             setting=setting.name,
@@ -66,6 +73,7 @@ class Lesson:
             metrics=run.model.evaluate(held_out, max_samples=self.num_judged),
             num_exchanges=traffic.num_exchanges,
             sent_bytes=traffic.sent_bytes,
+            fetched_bytes=traffic.fetched_bytes,
             num_refused=traffic.num_refused,
             mean_staleness=statistics.fmean(traffic.staleness),
             seconds=time.monotonic() - began,
@@ -82,19 +90,42 @@ class Setting:
     speeds: tuple[float, ...] = ()
     decay: str = "inverse_sqrt"
     batches_per_unit: int = 1
+    # Of local steps: the coordinator's learning rate and momentum.
+    outer: tuple[float, float] | None = None
+    feedback_decay: float | None = None
+    downlink: str = "none"
+    # Times the workload's own learning rate, and another momentum than its own.
+    rate: float = 1.0
+    beta1: float | None = None
 
     def schooling(self, lesson: Lesson, workload: Workload, seed: int) -> Schooling:
+        given = workload.hyperparameters
+        hyperparameters = dataclasses.replace(
+            given,
+            learning_rate_g=given.learning_rate_g * self.rate,
+            learning_rate_d=given.learning_rate_d * self.rate,
+            beta1=given.beta1 if self.beta1 is None else self.beta1,
+        )
+        if self.outer is None:
+            mode, optimizer = "sync", OPTIMIZERS.build("adam")
+        else:
+            rate, momentum = self.outer
+            mode, optimizer = "local", OPTIMIZERS.build("nesterov", {"learning_rate": rate, "momentum": momentum})
         return Schooling(
+            mode=mode,
             seed=seed,
             batch_size=lesson.batch_size,
             batches_per_unit=self.batches_per_unit,
-            hyperparameters=workload.hyperparameters,
+            hyperparameters=hyperparameters,
+            optimizer=optimizer,
             codec=CODECS.build(self.codec, self.codec_options),
+            deltas=DeltaForm.of(workload, self.downlink, {}),
+            feedback_decay=feedback_decay_of(mode, self.feedback_decay),
         )
 
-    def train(self, run: LocalRun, *, num_units: int) -> Traffic:
+    def train(self, run: LocalRun, *, num_units: int, num_workers: int) -> Traffic:
         if not self.speeds:
-            return in_rounds(run, num_units=num_units, num_workers=NUM_WORKERS)
+            return in_rounds(run, num_units=num_units, num_workers=num_workers)
         policy = Policy.of({"policy": "adaptive", "decay": self.decay})
         per_update = num_gradients_for(len(self.speeds))
         return AsTheyCome(run, speeds=self.speeds, per_update=per_update, policy=policy).train(num_units)
@@ -108,35 +139,44 @@ class Measured:
     metrics: Mapping[str, float]
     num_exchanges: int
     sent_bytes: int
+    fetched_bytes: int
     num_refused: int
     mean_staleness: float
     seconds: float
 
 
-NUM_WORKERS: Final = 4
 DENSE: Final = "dense"
-# A laptop of the other three's speed, a faster one, and three that are slower and slower.
+_LOCAL_STEPS: Final = 20
 _EQUAL, _UNEQUAL = (1.0, 1.0, 1.0, 1.0), (2.0, 1.0, 0.5, 0.2, 0.1)
 
 LESSONS: Final = {
     "mlp": Lesson(
         workload="mlp",
-        options={"num_classes": 36, "decay_updates": 1600, "last_rate_share": 0.05},
+        options={"num_classes": 36, "warmup_updates": 100, "decay_updates": 1500, "last_rate_share": 0.01},
         data="glyphs",
         # Harder than it comes, or the loss would end near zero, and a per cent of it be nothing.
-        data_options={"num_classes": 36, "rotation_degrees": 20, "shift_percent": 8, "noise": 60},
+        data_options={"num_classes": 36, "noise": 90},
         batch_size=32,
         num_batches=6400,
+        num_workers=4,
         num_judged=10_000,
         also="accuracy",
         num_seeds=3,
     ),
     "small_transformer": Lesson(
         workload="small_transformer",
-        options={"features": 64, "hidden_features": 256, "num_layers": 2, "context": 64, "decay_updates": 400},
+        options={
+            "features": 64,
+            "hidden_features": 256,
+            "num_layers": 2,
+            "context": 32,
+            "decay_updates": 550,
+            "last_rate_share": 0.01,
+        },
         data="stdlib",
         batch_size=8,
-        num_batches=1600,
+        num_batches=1200,
+        num_workers=2,
         num_judged=1024,
         also="perplexity",
         num_seeds=1,
@@ -146,7 +186,8 @@ LESSONS: Final = {
         options={"image_size": 32, "generator_features": 16, "discriminator_features": 16},
         data="glyphs",
         batch_size=32,
-        num_batches=1600,
+        num_batches=800,
+        num_workers=2,
         num_judged=1024,
         judged="frechet_distance",
         num_seeds=1,
@@ -159,9 +200,20 @@ def settings() -> Iterator[Setting]:
     for codec in CODECS.names:
         if codec != "none":
             yield Setting(name=codec, codec=codec)
+    yield Setting(name="sparse, 8 bits", codec="sparse", codec_options={"bits": 8})
+    yield Setting(name="sparse, feedback 0.95", codec="sparse", feedback_decay=0.95)
+    yield Setting(name="sparse, rate x 1.5, beta1 0.5", codec="sparse", rate=1.5, beta1=0.5)
+    local = Setting(name="local", batches_per_unit=_LOCAL_STEPS, outer=(0.7, 0.5))
+    yield local
+    yield dataclasses.replace(local, name="local, outer 0.7, 0.9", outer=(0.7, 0.9))
+    yield dataclasses.replace(local, name="local, sparse", codec="sparse")
+    yield dataclasses.replace(local, name="local, sparse, outer 1.0, 0.5", codec="sparse", outer=(1.0, 0.5))
+    for codec in ("sign", "int8"):
+        yield Setting(name=f"downlink {codec}", downlink=codec)
     yield Setting(name="async, equal workers", speeds=_EQUAL)
     for decay in DECAYS.names:
         yield Setting(name=f"async, unequal workers, {decay}", speeds=_UNEQUAL, decay=decay)
+    yield Setting(name="async, equal workers, sparse", speeds=_EQUAL, codec="sparse")
 
 
 def comparison(lesson: Lesson, measured: Sequence[Measured]) -> list[list[str]]:
@@ -186,11 +238,48 @@ def comparison(lesson: Lesson, measured: Sequence[Measured]) -> list[list[str]]:
                 f"{ours[0].num_exchanges:,}",
                 f"{ours[0].sent_bytes / 1e6:,.2f}",
                 f"{next(iter(dense.values())).sent_bytes / ours[0].sent_bytes:,.1f}" if dense else "",
+                f"{ours[0].fetched_bytes / 1e6:,.2f}",
                 f"{statistics.fmean(one.mean_staleness for one in ours):.1f}",
                 f"{sum(one.num_refused for one in ours) / sum(one.num_exchanges for one in ours):.1%}",
             ]
         )
     return lines
+
+
+def targets(lesson: Lesson, measured: Sequence[Measured]) -> list[Row]:
+    """Medians over the seeds that both have."""
+    seeds: dict[str, dict[int, Measured]] = {}
+    for one in measured:
+        seeds.setdefault(one.setting, {})[one.seed] = one
+    rows = []
+    for name, most in (("sparse", 1.01), ("local", 1.01), ("local, sparse", None), ("downlink sign", 1.01)):
+        pairs = [(one, seeds[DENSE][seed]) for seed, one in seeds.get(name, {}).items() if seed in seeds.get(DENSE, {})]
+        if not pairs:
+            continue
+        ours, dense = zip(*pairs, strict=True)
+        metric, of_dense = (statistics.median(one.metrics[lesson.judged] for one in side) for side in (ours, dense))
+        rows.append(
+            Row(
+                question=f"{name}: held-out {lesson.judged}",
+                measured=f"{metric:.4f}",
+                against=f"dense {of_dense:.4f}",
+                ratio=statistics.median(
+                    one.metrics[lesson.judged] / other.metrics[lesson.judged] for one, other in pairs
+                ),
+                at_most=most,
+            )
+        )
+        if name.startswith("local"):
+            rows.append(_fewer(f"{name}: exchanges", dense[0].num_exchanges, ours[0].num_exchanges, at_least=20))
+        if name == "local, sparse":
+            rows.append(_fewer(f"{name}: bytes sent", dense[0].sent_bytes, ours[0].sent_bytes, at_least=2000))
+    return rows
+
+
+def _fewer(question: str, dense: int, ours: int, *, at_least: float) -> Row:
+    return Row(
+        question=question, measured=f"{ours:,}", against=f"dense {dense:,}", ratio=dense / ours, at_least=at_least
+    )
 
 
 def _of(values: Sequence[float], form: str) -> str:
@@ -240,13 +329,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 lesson.also or "",
                 "exchanges",
                 "MB sent",
-                "times fewer bytes",
+                "times fewer",
+                "MB fetched",
                 "staleness",
                 "refused",
             ),
             comparison(lesson, of_lesson),
             ["Medians, in brackets the extremes over the seeds; against dense by seed."],
         )
+        print_rows(f"{name}: what was to be reached", targets(lesson, of_lesson))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Final
 from contract.ids import GradientId, Version, WorkerId
 from coordinator.planning import Pool
 from coordinator.staleness import Paces, Policy, Submission
+from coordinator.step import TrainingState
 from coordinator.training_local import Contributed, LocalRun
 
 # A laptop does not take the same time for every unit: the standard deviation of its logarithm.
@@ -25,12 +26,17 @@ class Traffic:
 
     num_exchanges: int = 0
     sent_bytes: int = 0
+    fetched_bytes: int = 0
     num_refused: int = 0
     staleness: list[int] = dataclasses.field(default_factory=list)
 
     def count(self, contributed: Contributed) -> None:
         self.num_exchanges += 1
         self.sent_bytes += len(contributed.blob)
+
+    def count_version(self, state: TrainingState, num_workers: int) -> None:
+        """Every worker follows."""
+        self.fetched_bytes += num_workers * (sum(map(len, state.delta)) or len(state.weights_blob))
 
 
 def in_rounds(run: LocalRun, *, num_units: int, num_workers: int) -> Traffic:
@@ -43,6 +49,7 @@ def in_rounds(run: LocalRun, *, num_units: int, num_workers: int) -> Traffic:
         for one in contributed:
             traffic.count(one)
         run.merge(contributed)
+        traffic.count_version(run.state, num_workers)
     traffic.staleness = [0] * num_units
     return traffic
 
@@ -116,6 +123,7 @@ class AsTheyCome:
             [one.contributed for one in waiting.values()],
             {one.contributed.number: judged[gradient].share for gradient, one in waiting.items()},
         )
+        self._traffic.count_version(self._run.state, len(self._speeds))
         self._traffic.staleness += [judged[gradient].staleness for gradient in waiting]
         waiting.clear()
 

@@ -35,7 +35,11 @@
     |   `-- AddressInUse
     |-- InvitationError                 exit 7    an invitation cannot be made, read or taken back
     |-- DataError                       exit 8    the data to learn from cannot be had
-    `-- MissingExtra                    exit 9    a part that is installed only on request
+    |-- MissingExtra                    exit 9    a part that is installed only on request
+    |-- HubError                        exit 10   the Hugging Face Hub cannot be used
+    |   |-- HubRefused                            ... until somebody mends what the message says
+    |   `-- HubAway                               ... for a while
+    `-- BudgetSpent                     exit 11   the model has given away as much as it may
 
 The docstring is the default message: one line that says what is wrong and what to do. Data travels in attributes.
 """
@@ -248,6 +252,26 @@ class MissingExtra(BarnraiseError):
     def __init__(self, lacking: str, *, extra: str) -> None:
         self.extra = extra
         super().__init__(f'{lacking}; run `pip install "barnraise[{extra}]"`')
+
+
+class HubError(BarnraiseError):
+    """The Hugging Face Hub cannot be used."""
+
+    exit_code = 10
+
+
+class HubRefused(HubError):
+    """The Hugging Face Hub refused; check huggingface.repo_id, and that the token has the right to write there."""
+
+
+class HubAway(HubError):
+    """The Hugging Face Hub does not answer at present."""
+
+
+class BudgetSpent(BarnraiseError):
+    """The privacy budget is spent: the run ends here, or begins anew with more noise (privacy.noise_multiplier)."""
+
+    exit_code = 11
 
 
 def all_errors(root: type[BarnraiseError] = BarnraiseError) -> Iterator[type[BarnraiseError]]:

@@ -67,9 +67,14 @@ def admit(
     place: int | None = None,
     decay: float = 1.0,
     clip_norm: float | None = None,
+    private_norm: float | None = None,
 ) -> Admitted | Refused:
     """Without a `place` the gradient's id is one. `decay` is what its staleness leaves of its weight. Buffers are
-    values, not directions, and are never clipped."""
+    values, not directions, and are never clipped.
+
+    With a `private_norm` all groups together are clipped to it, and everybody has the same weight: nobody may sway the
+    mean more than it says.
+    """
     if not 0 < num_samples <= unit_samples:
         verdict = f"claims {num_samples} samples, its unit holds {unit_samples}"
         return Refused(gradient=gradient, verdict=verdict)
@@ -85,5 +90,9 @@ def admit(
         for group in vectors.parameter_groups
         if clip_norm is not None and found[group] > 0.0
     }
+    weight = num_samples * decay
+    if private_norm is not None:
+        weight, whole = 1.0, math.hypot(*(found[group] for group in vectors.parameter_groups))
+        factors = dict.fromkeys(vectors.parameter_groups, min(1.0, private_norm / whole) if whole > 0.0 else 1.0)
     place = gradient if place is None else place
-    return Admitted(gradient=gradient, place=place, decoder=decoder, weight=num_samples * decay, factors=factors)
+    return Admitted(gradient=gradient, place=place, decoder=decoder, weight=weight, factors=factors)

@@ -34,10 +34,11 @@ _NOTHING = 1e-3
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """Which merge; `kept` is coordinator.keep_gradient_blobs, for the advice where it was too little."""
+    """Which merge, without a version the newest; `kept` is coordinator.keep_gradient_blobs, for the advice where it was
+    too little."""
 
     run: str
-    version: Version
+    version: Version | None
     kept: int
 
 
@@ -126,6 +127,7 @@ class _Opened:
 
     conn: Connection
     record: RunRecord
+    version: Version
     merge: Merge
     state: TrainingState
     remembered: Version
@@ -138,14 +140,14 @@ def replay(engine: Engine, ask: Ask) -> Replayed:
         advance(state, merge.admitted, merge.how)
         found, recorded = sha256(state.weights_blob), merge.aggregation.output_sha256
         return Replayed(
-            version=ask.version,
+            version=opened.version,
             recipe=merge.how.recipe,
             num_gradients=len(merge.admitted),
             remembered=opened.remembered,
             inputs_agree=digest == merge.aggregation.input_sha256,
             recorded=recorded,
             found=found,
-            largest_difference=None if found == recorded else _largest_difference(opened, ask.version),
+            largest_difference=None if found == recorded else _largest_difference(opened),
         )
 
 
@@ -154,7 +156,7 @@ def what_if(engine: Engine, ask: Ask, asked: Other) -> WhatIf:
         merge = opened.merge
         other = dataclasses.replace(merge.how, recipe=asked.recipe(opened.record, len(merge.admitted)))
         if (problem := other.recipe.problem(len(merge.admitted))) is not None:
-            raise ConfigError([f"version {ask.version} was made of {len(merge.admitted)} gradients: {problem}"])
+            raise ConfigError([f"version {opened.version} was made of {len(merge.admitted)} gradients: {problem}"])
         had: dict[str, Sequence[float]] = {}
         would_have: dict[str, Sequence[float]] = {}
         distances = {}
@@ -164,7 +166,7 @@ def what_if(engine: Engine, ask: Ask, asked: Other) -> WhatIf:
             had[group], would_have[group] = own.shares, others.shares
         names = gradients.authors(opened.conn, gradients=merge.aggregation.gradients)
         return WhatIf(
-            version=ask.version,
+            version=opened.version,
             recipe=merge.how.recipe,
             other=other.recipe,
             lines=[
@@ -187,41 +189,47 @@ def _opened(engine: Engine, ask: Ask) -> Iterator[_Opened]:
     snapshot = engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     with snapshot as conn, conn.begin():
         record = runs.read_run(conn, name=ask.run)
-        if not 1 <= ask.version <= record.head_version:
+        version = record.head_version if ask.version is None else ask.version
+        if not 1 <= version <= record.head_version:
             merged = "nothing was merged yet" if record.head_version == 0 else f"1 to {record.head_version} were"
-            raise NotFound(f"run {record.name}: version {ask.version} was not merged of gradients; {merged}")
-        remembered = _require_all(conn, record, ask)
+            raise NotFound(f"run {record.name}: version {version} was not merged of gradients; {merged}")
         workload = WORKLOADS.build(record.workload, record.workload_options)
         how = Mathematics.of(workload, record.training, seed=record.seed)
-        before = recover(conn, record, version=Version(ask.version - 1), how=how)
+        if how.privacy is not None:
+            raise NotFound(
+                f"run {record.name} is private: the noise in version {version} is written down nowhere, or it could be "
+                "taken off again; so the version cannot be computed again, and there is nothing to compare"
+            )
+        remembered = _require_all(conn, record, version, kept=ask.kept)
+        before = recover(conn, record, version=Version(version - 1), how=how)
         judge = Judge(training=record.training, vectors=how.vectors)
-        merge = reopen(conn, record.run, ask.version, how=how, judge=judge)
-        yield _Opened(conn=conn, record=record, merge=merge, state=before.state, remembered=remembered)
+        merge = reopen(conn, record.run, version, how=how, judge=judge)
+        yield _Opened(conn=conn, record=record, version=version, merge=merge, state=before.state, remembered=remembered)
 
 
-def _require_all(conn: Connection, record: RunRecord, ask: Ask) -> Version:
+def _require_all(conn: Connection, record: RunRecord, version: Version, *, kept: int) -> Version:
     """The version that all begins with. NotFound names whatever of the way from there was pruned."""
-    remembered = versions.last_remembered(conn, run=record.run, up_to=Version(ask.version - 1))
+    remembered = versions.last_remembered(conn, run=record.run, up_to=Version(version - 1))
     missing = []
     if remembered is None:
         missing.append("what the optimizer remembered before it")
-    for number in range(ask.version if remembered is None else remembered + 1, ask.version + 1):
+    for number in range(version if remembered is None else remembered + 1, version + 1):
         aggregation = versions.find_aggregation(conn, run=record.run, version=Version(number))
         if aggregation is not None and (pruned := gradients.pruned(conn, gradients=aggregation.gradients)):
             missing.append(f"of version {number} the gradients {', '.join(map(str, pruned))}")
     if missing:
         raise NotFound(
-            f"version {ask.version} of run {record.name} cannot be computed again; pruned are: {'; '.join(missing)}. "
-            f"coordinator.keep_gradient_blobs says for how many of the newest versions all of this is kept; it is "
-            f"{ask.kept}"
+            f"version {version} of run {record.name} cannot be computed again; pruned are: {'; '.join(missing)}. "
+            f"coordinator.keep_gradient_blobs says for how many of the newest versions all of this is kept: it is "
+            f"{kept}, and the newest is {record.head_version}"
         )
     assert remembered is not None
     return remembered
 
 
-def _largest_difference(opened: _Opened, version: Version) -> float | None:
+def _largest_difference(opened: _Opened) -> float | None:
     how = opened.merge.how
-    blob = read_weights(opened.conn, run=opened.record.run, version=version, how=how)
+    blob = read_weights(opened.conn, run=opened.record.run, version=opened.version, how=how)
     if blob is None:
         return None
     published = unpack(blob, how.vectors.manifest, max_bytes=len(blob))

@@ -8,7 +8,7 @@ import traceback
 import click
 
 from contract.errors import BarnraiseError
-from coordinator.commands import audits, database, demo, people, runs, setting_up, training
+from coordinator.commands import audits, database, demo, people, runs, setting_up, sharing, training
 
 
 def run() -> None:
@@ -54,6 +54,9 @@ for command in (
     training.train_local,
     audits.replay,
     audits.whatif,
+    sharing.generate,
+    sharing.plots,
+    sharing.push,
     people.invite,
     people.revoke,
     people.roster,

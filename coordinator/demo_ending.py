@@ -15,10 +15,10 @@ from rich.markup import escape
 
 from contract.errors import MissingExtra
 from contract.ids import Version
-from coordinator import pictures
+from coordinator import curves, pictures
 from coordinator.demo_settings import Showing
 from coordinator.ledger.watching import Snapshot
-from coordinator.pictures import Line, Panel, Stage
+from coordinator.pictures import Panel, Stage
 
 _HELD_OUT: Final = "held_out/"
 # Of so many versions at either end the mean is told: a single one is a batch's mood.
@@ -80,38 +80,15 @@ class Ending:
 
     def _panels(self) -> list[Panel]:
         metrics = self.record.metrics
-        losses = [name for name in metrics if name.startswith("loss")]
-        opinions = [name for name in metrics if name in ("d_x", "d_g_z")]
         measured = f"{_HELD_OUT}{self.showing.metric}"
-        panels = [Panel(title="losses", lines=[self._line(name, smoothed=True) for name in losses])]
-        if opinions:
-            panels.append(
-                Panel(
-                    title="how real the discriminator finds them",
-                    lines=[
-                        dataclasses.replace(self._line(name, smoothed=True), name=_OPINIONS[name]) for name in opinions
-                    ],
-                )
-            )
+        panels = curves.losses(metrics)
         if len(metrics.get(measured, ())) > 1:
-            line = dataclasses.replace(self._line(measured, smoothed=False), name="on data it never saw")
+            line = dataclasses.replace(curves.line(metrics, measured, smoothed=False), name="on data it never saw")
             panels.append(Panel(title=self.showing.means, lines=[line], is_logarithmic=self.showing.is_logarithmic))
         return panels
 
-    def _line(self, name: str, *, smoothed: bool) -> Line:
-        points = self.record.metrics[name]
-        return Line(
-            name=name,
-            xs=[version for version, _ in points],
-            ys=[value for _, value in points],
-            smoothed=smoothed,
-        )
-
     def _say(self, what: str) -> None:
         self.console.print(what, soft_wrap=True, highlight=False)
-
-
-_OPINIONS: Final = {"d_x": "real images", "d_g_z": "drawn images"}
 
 
 def _losses_first(metric: tuple[str, object]) -> tuple[bool, str]:

@@ -17,7 +17,7 @@ from coordinator.recipe import Recipe
 ROBUST: Final = "robust"
 # What they withstand, and what else was tried: docs/explanation/attacks.md.
 _ROBUST_DENSE: Final = {"rule": "trimmed_mean", "rule_options": {"trim": 0.0}, "before": ["nnm"], "before_options": {}}
-_ROBUST_SPARSE: Final = {"rule": "multi_krum", "rule_options": {}, "before": ["nnm"], "before_options": {}}
+_ROBUST_SPARSE: Final = {"rule": "geometric_median", "rule_options": {}, "before": ["nnm"], "before_options": {}}
 # Of how many gradients one may be hostile, where `robust` is asked for and nobody has said how many.
 _ONE_OF: Final = 5
 

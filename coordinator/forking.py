@@ -10,12 +10,12 @@ from contract.errors import BlobError, ConfigError, NotFound
 from contract.ids import RunId, Version
 from contract.tensors import unpack
 from contract.workloads import WORKLOADS
-from coordinator.ledger import runs, versions
+from coordinator.ledger import runs
 from coordinator.living_run import create_run
 from coordinator.mathematics import Mathematics
 from coordinator.replay import recover
 from coordinator.step import TrainingState
-from coordinator.weights import read_weights
+from coordinator.weights import require_weights
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +47,8 @@ def fork(engine: Engine, new: runs.NewRun, origin: Origin, *, fresh_optimizer: b
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as conn, conn.begin():
         parent = runs.read_run(conn, name=origin.run)
         _require_same_model(parent, new)
+        _require_public(new)
         version = parent.head_version if origin.version is None else origin.version
-        kept = versions.kept_versions(conn, run=parent.run)
-        if version not in kept:
-            raise NotFound(_not_there(parent, version, kept))
         its_workload = WORKLOADS.build(parent.workload, parent.workload_options)
         its = Mathematics.of(its_workload, parent.training, seed=parent.seed)
         ours = Mathematics.of(WORKLOADS.build(new.workload, new.workload_options), new.training, seed=new.seed)
@@ -59,9 +57,7 @@ def fork(engine: Engine, new: runs.NewRun, origin: Origin, *, fresh_optimizer: b
         state = None if fresh_optimizer or is_other else _state(conn, parent, version, its)
         keeps_optimizer = state is not None
         if state is None:
-            weights = read_weights(conn, run=parent.run, version=version, how=its)
-            if weights is None:
-                raise NotFound(_not_there(parent, version, kept))
+            weights = require_weights(conn, parent, version=version, how=its)
             state = TrainingState.start(unpack(weights, ours.vectors.manifest, max_bytes=len(weights)), ours)
         else:
             state = state.under(ours)
@@ -94,10 +90,11 @@ def _require_same_model(parent: runs.RunRecord, new: runs.NewRun) -> None:
         )
 
 
-def _not_there(parent: runs.RunRecord, version: Version, kept: list[Version]) -> str:
-    if version > parent.head_version:
-        return f"run {parent.name} has no version {version} yet; the newest is {parent.head_version}"
-    return (
-        f"the weights of version {version} of run {parent.name} were pruned; these still exist: "
-        f"{', '.join(map(str, kept))} (coordinator.keep_versions decides how many)"
-    )
+def _require_public(new: runs.NewRun) -> None:
+    if new.training["privacy"] is not None:
+        raise ConfigError(
+            [
+                "privacy.enabled: a private run begins with weights that no data has touched, and nobody knows what "
+                "those of a fork give away; begin it with `coordinator start`, or fork without privacy"
+            ]
+        )

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Final, cast
 
-import torch
 from sqlalchemy import Connection, Engine
 
 from contract.ids import Version
 from contract.tensors import unpack
-from contract.workloads.base import GenerativeModel, Workload
+from contract.workloads.base import Workload
 from coordinator.ledger import runs
 from coordinator.mathematics import Mathematics
-from coordinator.pictures import Stage, pixels_from
+from coordinator.pictures import Stage
+from coordinator.samples import NUM_IMAGES, SEED, draws, images_of
 from coordinator.weights import read_weights
-
-_NUM_IMAGES: Final = 36
-# The same noise each time: one sees an image change, and not another one.
-_SEED: Final = 1
 
 
 class Gallery:
@@ -28,7 +23,7 @@ class Gallery:
         self._engine, self._workload, self._run = engine, workload, run
         self._manifest = workload.manifest()
         model = workload.open_model()
-        self._model = cast(GenerativeModel, model) if hasattr(model, "samples") else None
+        self._model = model if draws(model) else None
         self._began = time.monotonic()
         self.head: Version | None = None
         self.stages: list[Stage] = []
@@ -47,9 +42,9 @@ class Gallery:
         self.head = record.head_version
         if self._model and blob:
             self._model.load(unpack(blob, self._manifest, max_bytes=len(blob)))
-            drawn = self._model.samples(_NUM_IMAGES, seed=_SEED)
+            images = images_of(self._model, count=NUM_IMAGES, seed=SEED)
             title = "before training" if self.head == 0 else f"version {self.head:,}, {self._seconds():.0f} s"
-            self.stages.append(Stage(title=title, images=pixels_from(drawn.to(torch.float32).numpy())))
+            self.stages.append(Stage(title=title, images=images))
         return True
 
     def _weights(self, conn: Connection, record: runs.RunRecord) -> bytearray | None:

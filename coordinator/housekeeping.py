@@ -14,9 +14,12 @@ from coordinator.duties.evaluate import Evaluate
 from coordinator.duties.keep_leading import KeepLeading
 from coordinator.duties.police import Police
 from coordinator.duties.prune_events import PruneEvents
+from coordinator.duties.push import Push
 from coordinator.duties.raise_server import RaiseServer
 from coordinator.duties.roll_call import RollCall
+from coordinator.duties.sample import MakeSamples
 from coordinator.duties.trim_logs import TrimLogs
+from coordinator.hub.repository import Repository
 from coordinator.leadership import LEASE_SECONDS, Leadership
 from coordinator.ledger.runs import RunRecord
 from coordinator.living_run import LivingRun
@@ -46,7 +49,7 @@ class Housekeeping:
             found.append(Turn(duty=trim, every_seconds=600.0))
         return found
 
-    def beside(self, evaluate: Evaluate | None) -> list[Turn]:
+    def beside(self, *looking: Evaluate | MakeSamples | Push | None) -> list[Turn]:
         """What must not wait for a merge, and what a merge must not wait for."""
         settings = self.config.coordinator
         police = Police(
@@ -61,8 +64,7 @@ class Housekeeping:
         if self.config.database.embedded:
             settings_of_server = embedded_settings(self.config, self.config_file)
             found.append(Turn(duty=RaiseServer(settings=settings_of_server), every_seconds=5.0))
-        if evaluate is not None:
-            found.append(Turn(duty=evaluate, every_seconds=1.0))
+        found += [Turn(duty=duty, every_seconds=1.0) for duty in looking if duty is not None]
         return found
 
     def evaluate(self) -> Evaluate | None:
@@ -78,6 +80,32 @@ class Housekeeping:
             resting=self.resting,
             stop=self.stop,
         )
+
+    def samples(self) -> MakeSamples | None:
+        every = self.config.coordinator.sample_every
+        if not every:
+            return None
+        return MakeSamples(engine=self.place.engine, living=self.living, every=every, resting=self.resting)
+
+    def push(self) -> Push | None:
+        if not self.config.huggingface.enabled:
+            return None
+        return Push(
+            engine=self.place.engine,
+            living=self.living,
+            repository=repository_of(self.config),
+            config=self.config,
+        )
+
+
+def repository_of(config: Config) -> Repository:
+    settings = config.huggingface
+    assert settings.repo_id is not None, "a rule of the configuration"
+    return Repository(
+        repo_id=settings.repo_id,
+        token=None if settings.token is None else settings.token.get_secret_value(),
+        is_private=settings.private,
+    )
 
 
 def open_held_out(record: RunRecord, living: LivingRun, config: Config, config_file: Path | None) -> Dataset:

@@ -16,6 +16,7 @@ from contract.ids import GradientId
 from coordinator.admission import Admitted, Refused, admit
 from coordinator.blobs import GradientBytes
 from coordinator.ledger.gradients import WaitingGradient
+from coordinator.privacy import Privacy
 from coordinator.vectors import Vectors
 
 # Gradients that fit into so much of the model's size are read from the database once, not to be judged and again to be
@@ -34,6 +35,10 @@ class Judge:
     # Those whose bytes are held in memory, and how many they are.
     _held: dict[GradientId, int] = dataclasses.field(default_factory=dict)
 
+    @property
+    def _privacy(self) -> Privacy | None:
+        return Privacy.of(self.training)
+
     def look_ahead(self, conn: Connection, waiting: Sequence[WaitingGradient]) -> None:
         """What is refused here is written down when its turn comes; until then nobody reads it again, however large."""
         for gradient in waiting:
@@ -45,7 +50,7 @@ class Judge:
         if (unsound := self._unsound.get(gradient.gradient)) is not None:
             return unsound
         verdict = self._look_again(conn, gradient) if gradient.gradient in self._sound else self._look(conn, gradient)
-        if isinstance(verdict, Refused):
+        if isinstance(verdict, Refused) or self._privacy is not None:
             return verdict
         return dataclasses.replace(verdict, weight=verdict.weight * freshness)
 
@@ -70,6 +75,7 @@ class Judge:
                 num_samples=gradient.num_samples,
                 unit_samples=gradient.unit_samples,
                 clip_norm=self.training["gradient_clip_norm"],
+                private_norm=None if self._privacy is None else self._privacy.clip_norm,
             )
         except BlobError as error:
             verdict = _refused(gradient, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from contract.ids import RunId, UnitId, Version
 from contract.tensors import split
 from contract.workloads import WORKLOADS
 from contract.workloads.base import Workload
+from contract.workloads.units import Unit
+from coordinator.account import Account
 from coordinator.cutting import Cutting
 from coordinator.judging import Judge
 from coordinator.ledger import gradients, runs, units, versions
@@ -49,6 +52,9 @@ class LivingRun:
     # The newest version that the ledger has whole.
     keyframe: Version
     unremembered_bytes: int = 0
+    # What a private run gave away so far, and why it must end now.
+    account: Account | None = None
+    spent: str | None = None
     is_stale: bool = False
 
     def mark_stale(self) -> None:
@@ -59,7 +65,7 @@ class LivingRun:
         self.head, self.state, self.pool, self.is_stale = fresh.head, fresh.state, fresh.pool, False
         self.judge = fresh.judge
         self.remembered, self.unremembered_bytes = fresh.remembered, fresh.unremembered_bytes
-        self.keyframe = fresh.keyframe
+        self.keyframe, self.account = fresh.keyframe, fresh.account
         self.num_gradients, self.paces = fresh.num_gradients, fresh.paces
 
     def put_back(self, conn: Connection, lost: Sequence[UnitId]) -> None:
@@ -67,6 +73,12 @@ class LivingRun:
         self.pool.put_back(
             self.cutting.number(epoch=epoch, first_sample=first) for epoch, first in units.ranges_of(conn, units=lost)
         )
+
+    def samples_of(self, conn: Connection, merged: Sequence[UnitId]) -> list[Unit]:
+        return [
+            self.cutting.unit(self.cutting.number(epoch=epoch, first_sample=first))
+            for epoch, first in units.ranges_of(conn, units=merged)
+        ]
 
     def weights_parts(self) -> list[Part]:
         return [content for _, content in split(self.state.weights_blob, PART_BYTES)]
@@ -118,10 +130,21 @@ def open_run(conn: Connection, *, name: str) -> LivingRun:
                 for epoch, first in units.taken_ranges(conn, run=record.run)
             ],
         ),
+        account=read_account(conn, record, how, cutting),
         num_gradients=record.num_gradients_per_update,
         staleness=staleness,
         paces=read_paces(conn, record.run) if staleness.policy == "adaptive" else Paces(),
     )
+
+
+def read_account(conn: Connection, record: runs.RunRecord, how: Mathematics, cutting: Cutting) -> Account | None:
+    if how.privacy is None:
+        return None
+    account = Account(how.privacy, run_seed=record.seed, num_samples=cutting.num_samples)
+    merged = gradients.merged_ranges(conn, run=record.run)
+    for _, update in itertools.groupby(merged, key=lambda one: one[0]):
+        account.spend([cutting.unit(cutting.number(epoch=epoch, first_sample=first)) for _, epoch, first in update])
+    return account
 
 
 def read_paces(conn: Connection, run: RunId) -> Paces:

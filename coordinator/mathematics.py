@@ -9,6 +9,7 @@ from typing import Any
 from contract.deltas import DeltaForm
 from contract.workloads.base import Hyperparameters, Workload
 from coordinator.optimizers import OPTIMIZERS, Optimizer
+from coordinator.privacy import Privacy
 from coordinator.recipe import Recipe
 from coordinator.vectors import Vectors
 
@@ -21,6 +22,8 @@ class Mathematics:
     optimizer: Optimizer
     # None where every version travels whole.
     deltas: DeltaForm | None = None
+    # None where a version need not hide what single samples did to it.
+    privacy: Privacy | None = None
 
     @classmethod
     def of(cls, workload: Workload, training: Mapping[str, Any], *, seed: int) -> Mathematics:
@@ -31,4 +34,5 @@ class Mathematics:
             recipe=Recipe.of(training, seed=seed),
             optimizer=OPTIMIZERS.build(training["optimizer"], training["optimizer_options"]),
             deltas=DeltaForm.of(workload, training["downlink"], training["downlink_options"]),
+            privacy=Privacy.of(training),
         )

@@ -13,6 +13,7 @@ from contract.workloads.base import Workload
 from coordinator.fitting import aggregation_of, least_gradients
 from coordinator.ladder import settled_codec
 from coordinator.ledger.runs import NewRun, RunRecord
+from coordinator.private_runs import require_private, settings_of
 from coordinator.staleness import Policy
 
 _HYPERPARAMETERS = ("learning_rate_g", "learning_rate_d", "beta1", "beta2")
@@ -78,6 +79,7 @@ def differences(config: Config, record: RunRecord, *, asks_for_more: bool) -> li
 
 
 def run_of(config: Config, workload: Workload, dataset: Dataset) -> NewRun:
+    require_private(config, workload, dataset)
     training = config.training
     per_update = training.num_workunits_per_update
     return NewRun(
@@ -122,11 +124,19 @@ def _training(config: Config, workload: Workload) -> dict[str, object]:
         **settled_codec(config.compression, config.aggregation),
         "downlink": config.compression.downlink,
         "downlink_options": dict(config.compression.downlink_options),
-        "feedback_decay": config.compression.feedback_decay,
+        "feedback_decay": feedback_decay_of(training.mode, config.compression.feedback_decay),
         "feedback_max_age": config.compression.feedback_max_age,
         "hyperparameters": _changed(training, _HYPERPARAMETERS),
         "staleness": staleness,
+        "privacy": settings_of(config),
     }
+
+
+def feedback_decay_of(mode: str, given: float | None = None) -> float:
+    """A gradient that was left out is as good later as now; what local steps came to is old after a few rounds."""
+    if given is not None:
+        return given
+    return 0.95 if mode == "local" else 1.0
 
 
 def _max_lease_seconds(config: Config) -> int:

@@ -43,9 +43,18 @@ class Line:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Bars:
+    """How many there are of each."""
+
+    xs: Sequence[float]
+    ys: Sequence[float]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
     title: str
-    lines: Sequence[Line]
+    lines: Sequence[Line] = ()
+    bars: Bars | None = None
     x_label: str = "version"
     is_logarithmic: bool = False
 
@@ -56,10 +65,24 @@ def pixels_from(images: NDArray[numpy.float32]) -> Pixels:
     return numpy.round(levels).astype(numpy.uint8).transpose(0, 2, 3, 1)
 
 
+def grid_of(images: Pixels, *, side: int | None = None) -> Image.Image:
+    """A square of images, `side` in each row, each magnified to some 64 pixels: small ones stay crisp."""
+    side = math.ceil(math.sqrt(len(images))) if side is None else side
+    factor = max(1, 64 // images.shape[1])
+    cell = images.shape[1] * factor
+    grid = Image.new("RGB", (side * (cell + 2) - 2, side * (cell + 2) - 2), _PAPER)
+    for place, image in enumerate(images[: side * side]):
+        row, column = divmod(place, side)
+        picture = Image.fromarray(numpy.repeat(image, 4 - image.shape[2], axis=2)[:, :, :3], "RGB")
+        picture = picture.resize((cell, cell), Image.Resampling.BICUBIC)
+        grid.paste(picture, (column * (cell + 2), row * (cell + 2)))
+    return grid
+
+
 def save_samples_through_time(stages: Sequence[Stage], file: Path) -> None:
     """The stages side by side, a square of images each, on one PNG."""
     side = math.ceil(math.sqrt(max(len(stage.images) for stage in stages)))
-    blocks = [_block(stage.images, side) for stage in stages]
+    blocks = [grid_of(stage.images, side=side) for stage in stages]
     gap, top = 24, 46
     width = gap + sum(block.width + gap for block in blocks)
     sheet = Image.new("RGB", (width, top + max(block.height for block in blocks) + gap), _PAPER)
@@ -74,12 +97,16 @@ def save_samples_through_time(stages: Sequence[Stage], file: Path) -> None:
 def save_growth(stages: Sequence[Stage], file: Path, *, milliseconds: int = 250) -> None:
     """The first images of the stages one after another, as an animation that stays on the last one for a while."""
     side = min(_ANIMATED_SIDE, math.isqrt(max(len(stage.images) for stage in stages)))
+    save_animation([(stage.title, grid_of(stage.images, side=side)) for stage in stages], file, milliseconds)
+
+
+def save_animation(pictures: Sequence[tuple[str, Image.Image]], file: Path, milliseconds: int = 250) -> None:
+    """Titles over pictures of one size."""
     frames = []
-    for stage in stages:
-        block = _block(stage.images, side)
-        frame = Image.new("RGB", (block.width + 24, block.height + 58), _PAPER)
-        _write(frame, stage.title, 12, 14)
-        frame.paste(block, (12, 46))
+    for title, picture in pictures:
+        frame = Image.new("RGB", (picture.width + 24, picture.height + 58), _PAPER)
+        _write(frame, title, 12, 14)
+        frame.paste(picture, (12, 46))
         frames.append(frame.convert("P", palette=Image.Palette.ADAPTIVE, colors=32))
     durations = [milliseconds] * (len(frames) - 1) + [8 * milliseconds]
     frames[0].save(file, save_all=True, append_images=frames[1:], duration=durations, loop=0, optimize=True)
@@ -116,7 +143,10 @@ def save_curves(panels: Sequence[Panel], file: Path, *, title: str) -> None:
                 axes.plot(line.xs, smooth(line.ys), color=colour, linewidth=1.8, label=line.name)
             else:
                 axes.plot(line.xs, line.ys, color=colour, linewidth=1.8, marker=".", markersize=5, label=line.name)
-        axes.legend(frameon=False, labelcolor=_INK, fontsize=9)
+        if panel.bars is not None:
+            axes.bar(panel.bars.xs, panel.bars.ys, color=_COLOURS[0])
+        if panel.lines:
+            axes.legend(frameon=False, labelcolor=_INK, fontsize=9)
     figure.savefig(file, facecolor=_PAPER)
 
 
@@ -125,19 +155,6 @@ def smooth(values: Sequence[float], *, share: float = 0.05) -> list[float]:
     reach = max(1, round(len(values) * share / 2))
     windows = (values[max(0, place - reach) : place + reach + 1] for place in range(len(values)))
     return [sum(window) / len(window) for window in windows]
-
-
-def _block(images: Pixels, side: int) -> Image.Image:
-    """A square of `side` x `side` images, each magnified to some 64 pixels: small ones stay crisp."""
-    factor = max(1, 64 // images.shape[1])
-    cell = images.shape[1] * factor
-    block = Image.new("RGB", (side * (cell + 2) - 2, side * (cell + 2) - 2), _PAPER)
-    for place, image in enumerate(images[: side * side]):
-        row, column = divmod(place, side)
-        picture = Image.fromarray(numpy.repeat(image, 4 - image.shape[2], axis=2)[:, :, :3], "RGB")
-        picture = picture.resize((cell, cell), Image.Resampling.BICUBIC)
-        block.paste(picture, (column * (cell + 2), row * (cell + 2)))
-    return block
 
 
 def _write(picture: Image.Image, words: str, left: int, top: int) -> None:

@@ -54,6 +54,10 @@ def recover(conn: Connection, record: RunRecord, *, version: Version, how: Mathe
     remembered = versions.last_remembered(conn, run=run, up_to=version)
     if remembered is None:
         raise NotFound(f"what the optimizer remembered at version {version} was pruned")
+    if how.privacy is not None and remembered < version:
+        raise NotFound(
+            f"the noise in version {version} cannot be repeated, and what the optimizer remembered was pruned"
+        )
     state = _written_down(conn, run, remembered, how)
     judge = Judge(training=record.training, vectors=how.vectors)
     num_bytes = sum(

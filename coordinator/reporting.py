@@ -10,7 +10,7 @@ from rich.console import Console
 from contract.errors import DatabaseError, LeadershipLost
 from contract.ids import Version
 from contract.states import RunState
-from coordinator.duties import evaluate, finish, merge, police, raise_server, reap, resize, roll_call
+from coordinator.duties import evaluate, finish, merge, police, push, raise_server, reap, resize, roll_call, sample
 from coordinator.sparing import Sparing
 from coordinator.telling import failure_in_words, outcome_in_words
 from coordinator.troubles import Recovered
@@ -49,6 +49,14 @@ class Lines:
             self._held_out(report)
         elif isinstance(report, police.Report):
             self._arrests(report)
+        elif isinstance(report, push.Report):
+            if report.version is not None:
+                self.console.print(
+                    f"version {report.version:>5}  is on the Hub: {report.url}", style="cyan", markup=False
+                )
+            self._problem(report.problem)
+        elif isinstance(report, sample.Report):
+            self._problem(report.problem)
         elif isinstance(report, roll_call.Report) and report.is_news:
             self.console.print(_presence(report.num_workers), style="yellow" if report.num_workers == 0 else "green")
         elif isinstance(report, raise_server.Report):
@@ -56,11 +64,9 @@ class Lines:
                 self.console.print("the embedded PostgreSQL had fallen; it runs again", style="green")
             if report.problem is not None:
                 self.console.print(report.problem, style="red", markup=False)
-        elif isinstance(report, finish.Report) and report.finished:
+        elif isinstance(report, finish.Report) and report.reason is not None:
             self.finished = True
-            self.console.print("the run is finished: every epoch is computed", style="bold green")
-            if report.left_over is not None:
-                self.console.print(report.left_over, style="yellow", markup=False)
+            self.console.print(f"the run is finished: {report.reason}", style="bold green", markup=False)
             if report.outcome is not None:
                 self.console.print(outcome_in_words(report.outcome))
         elif isinstance(report, RunState):
@@ -90,9 +96,12 @@ class Lines:
             self._reminded = (overdue.head, overdue.num_deadlines)
             self.console.print(str(overdue), style="yellow", markup=False)
 
+    def _problem(self, problem: str | None) -> None:
+        if problem is not None:
+            self.console.print(problem.splitlines()[0], style="yellow", markup=False)
+
     def _held_out(self, report: evaluate.Report) -> None:
-        if report.problem is not None:
-            self.console.print(report.problem.splitlines()[0], style="yellow", markup=False)
+        self._problem(report.problem)
         if report.version is not None:
             found = "  ".join(metric_in_words(name, value) for name, value in report.metrics.items())
             self.console.print(f"version {report.version:>5}  held out: {found}", style="cyan")

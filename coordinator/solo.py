@@ -12,7 +12,7 @@ from rich.console import Console
 from contract.compressors.ladder import codecs_of
 from contract.config import Config
 from contract.deltas import DeltaForm
-from contract.errors import BarnraiseError, DataError
+from contract.errors import BarnraiseError, BudgetSpent, DataError
 from contract.tensors import pack
 from contract.workloads.base import Workload
 from coordinator.ledger.runs import NewRun
@@ -43,9 +43,16 @@ class Solo:
         self._say(f"{workload.name} learns from {dataset.description}: {num_updates} updates, in this process alone")
         while local.state.step < num_updates and not self.stop.is_set():
             began = time.monotonic()
-            self._report(local.update(), time.monotonic() - began)
+            try:
+                update = local.update()
+            except BudgetSpent as spent:
+                self._say(str(spent))
+                break
+            self._report(update, time.monotonic() - began)
         if self.file is not None:
             self._save(local, self.file)
+        if local.account is not None:
+            self._say(f"privacy: epsilon {local.account.epsilon:.3f} at delta {self.config.privacy.delta:g}")
         self._evaluate(local, workload)
 
     def _report(self, update: Update, seconds: float) -> None:
@@ -88,6 +95,7 @@ def schooling_of(new: NewRun, workload: Workload, *, endless: bool) -> Schooling
         units_per_update=new.num_gradients_per_update,
         num_epochs=None if endless else training["num_epochs"],
         gradient_clip_norm=training["gradient_clip_norm"],
+        privacy=how.privacy,
         hyperparameters=how.hyperparameters,
         recipe=how.recipe,
         optimizer=how.optimizer,

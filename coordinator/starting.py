@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import threading
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from rich.console import Console
 
 from contract.config import Config
 from contract.database import Notifications
-from contract.errors import DatabaseError, NameTaken
+from contract.errors import DatabaseError, HubAway, NameTaken
 from contract.states import RunState
-from coordinator.duties.finish import Finish
+from coordinator.duties.finish import EVERY_EPOCH, Finish
 from coordinator.duties.keyframe import Keyframe
 from coordinator.duties.merge import Merge
 from coordinator.duties.plan import Plan
@@ -23,7 +24,8 @@ from coordinator.duties.reap import Reap
 from coordinator.duties.remember import Remember
 from coordinator.duties.resize import Resize
 from coordinator.greeting import Greeting, address_of
-from coordinator.housekeeping import Housekeeping
+from coordinator.housekeeping import Housekeeping, repository_of
+from coordinator.hub.beginning import HubOrigin
 from coordinator.leadership import Leadership
 from coordinator.ledger import overview, people, runs
 from coordinator.living_run import LivingRun, create_run, open_run
@@ -35,11 +37,13 @@ from coordinator.screen import View
 from coordinator.waits import limit_waits
 
 _LOOKS_EVERY_SECONDS = 1.0
+_PUSH_PATIENCE_SECONDS = 120.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """`epochs` gives a run that exists more of them; a new one takes its own from the configuration.
+    """`epochs` gives a run that exists more of them; a new one takes its own from the configuration. `origin` is where
+    a new run has its first weights from.
 
     `options` is what of the command line names this run, for commands that are told to be typed.
     """
@@ -51,11 +55,13 @@ class Start:
     view: View
     stop: threading.Event
     epochs: int | None = None
+    origin: HubOrigin | None = None
     options: str = ""
 
     def run(self) -> None:
         # A step is short: a second thread gains nothing, and takes its processor from a worker beside us.
         torch.set_num_threads(1)
+        self._check_the_hub()
         migrate_place(self.place)
         record = self._find_or_create()
         if record.state is RunState.FINISHED and not self._asks_for_more(record):
@@ -71,16 +77,29 @@ class Start:
                     leadership.give_up()
         self._say_goodbye(leadership)
 
+    def _check_the_hub(self) -> None:
+        """What is wrong with token or repository is said now, not after an hour of training."""
+        if not self.config.huggingface.enabled:
+            return
+        try:
+            repository_of(self.config).open_for_writing()
+        except HubAway as error:
+            self.console.print(f"{error}; the training begins all the same, and pushes are tried again", style="yellow")
+
     def _find_or_create(self) -> runs.RunRecord:
         name = self.config.run.name
         with self.place.engine.connect() as conn:
             found = runs.find_run(conn, name=name)
         if found is None:
             new = new_run(self.config, config_file=self.config_file)
+            state = None if self.origin is None else self.origin.state(new)
             # Another coordinator may have made it in between: then this one stands by.
             with contextlib.suppress(NameTaken), self.place.engine.begin() as conn:
-                create_run(conn, new)
+                create_run(conn, new, state)
         else:
+            if self.origin is not None:
+                self.console.print(f"run {name} exists and goes on from where it stands; --from makes new ones only",
+                                   style="yellow", markup=False)  # fmt: skip
             for difference in differences(self.config, found, asks_for_more=self._asks_for_more(found)):
                 self.console.print(f"the run keeps what it was made with: {difference}", style="yellow", markup=False)
         with self.place.engine.connect() as conn:
@@ -134,7 +153,7 @@ class Start:
             config=config, config_file=self.config_file, place=self.place, record=record, living=living,
             leadership=leadership, resting=resting, stop=self.stop,
         )  # fmt: skip
-        evaluate = housekeeping.evaluate()
+        evaluate, samples, push = housekeeping.evaluate(), housekeeping.samples(), housekeeping.push()
         Loop(
             leadership=leadership,
             turns=[
@@ -156,7 +175,7 @@ class Start:
                 Turn(duty=finish, every_seconds=1.0, on_hint=True, rests=True),
                 *housekeeping.turns(),
             ],
-            beside=housekeeping.beside(evaluate),
+            beside=housekeeping.beside(evaluate, samples, push),
             resting=resting,
             notifications=Notifications(engine, pooler=config.database.pooler),
             stop=self.stop,
@@ -164,8 +183,15 @@ class Start:
             is_over=lambda: lines.finished or leadership.is_over,
             on_new_term=living.mark_stale,
         ).run()  # fmt: skip
-        if lines.finished and evaluate is not None:
-            lines.report(evaluate.finish())
+        if lines.finished:
+            # The last version is measured, looked at and shown whatever its number.
+            for finish_looking in (
+                evaluate and evaluate.finish,
+                samples and samples.finish,
+                push and functools.partial(push.finish, patience_seconds=_PUSH_PATIENCE_SECONDS),
+            ):
+                if finish_looking:
+                    lines.report(finish_looking())
         lines.close()
 
     def _open(self, leadership: Leadership) -> LivingRun | None:
@@ -204,9 +230,14 @@ class Start:
         option = self.options
         epochs = record.training["num_epochs"]
         passed = "1 epoch" if epochs == 1 else f"{epochs} epochs"
-        self.console.print(f"run {record.name} is finished: version {record.head_version} after {passed}. Next:")
+        longer = [("train it longer", f"coordinator start{option} --epochs {2 * epochs}")]
+        if record.state_reason != EVERY_EPOCH:
+            passed, longer = f"less than {passed}, because {record.state_reason}", []
+        self.console.print(
+            f"run {record.name} is finished: version {record.head_version} after {passed}. Next:", markup=False
+        )
         for what, command in (
-            ("train it longer", f"coordinator start{option} --epochs {2 * epochs}"),
+            *longer,
             ("begin another from its weights", f"coordinator fork{option} --from {record.name} --name NEW"),
             ("begin afresh", f"coordinator start{option} --set run.name=NEW"),
         ):

@@ -1,4 +1,5 @@
-"""Admitted gradients -> aggregate -> optimizer -> next weights. No clock, no database, no randomness.
+"""Admitted gradients -> aggregate -> optimizer -> next weights. No clock, no database, and no randomness but the noise
+of a private run, which nobody can repeat.
 
 Weights and moments live in the bytes that are published: a blob is a window on the state, nothing is packed or copied.
 And the aggregate exists slab by slab. So the coordinator holds the weights, the optimizer's moments (Adam has two; what
@@ -96,6 +97,8 @@ def advance(state: TrainingState, gradients: Sequence[Admitted], how: Mathematic
             totals = {tensor: torch.empty(sizes[tensor], dtype=torch.float32) for tensor in slab}
             combination.fill(totals)
             frame = next(frames, None)
+            if how.privacy is not None:
+                how.privacy.blur(totals, num_gradients=len(ordered))
             if name == BUFFERS:
                 _take_over(state.weights, totals)
                 if frame is not None:

@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contract.compressors import Codec, open_blob, range_reader
 from contract.compressors.feedback import Feedback
 from contract.deltas import DeltaForm
-from contract.errors import BarnraiseError
+from contract.errors import BarnraiseError, BudgetSpent
 from contract.ids import GradientId, Version
 from contract.sources.base import Batch, Dataset
 from contract.workloads.base import GradientResult, Hyperparameters, LocalSteps, OpenModel, Workload
 from contract.workloads.units import Unit
+from coordinator.account import Account
 from coordinator.admission import Admitted, Refused, admit
 from coordinator.aggregators import AGGREGATORS
 from coordinator.cutting import Cutting
 from coordinator.mathematics import Mathematics
 from coordinator.optimizers import OPTIMIZERS, Optimizer
+from coordinator.privacy import Privacy
 from coordinator.recipe import Recipe
 from coordinator.step import TrainingState, advance
 from coordinator.vectors import Vectors
@@ -35,12 +37,13 @@ class Schooling:
     # None goes on for as long as it is asked to.
     num_epochs: int | None = None
     gradient_clip_norm: float | None = None
+    privacy: Privacy | None = None
     hyperparameters: Hyperparameters
     recipe: Recipe = dataclasses.field(default_factory=lambda: Recipe(rule=AGGREGATORS.build("mean")))
     optimizer: Optimizer = dataclasses.field(default_factory=lambda: OPTIMIZERS.build("adam"))
     codec: Codec
     deltas: DeltaForm | None = None
-    feedback_decay: float = 0.95
+    feedback_decay: float = 1.0
     feedback_max_age: int = 20
 
 
@@ -84,6 +87,12 @@ class LocalRun:
             recipe=schooling.recipe,
             optimizer=schooling.optimizer,
             deltas=schooling.deltas,
+            privacy=schooling.privacy,
+        )
+        self.account = (
+            None
+            if schooling.privacy is None
+            else Account(schooling.privacy, run_seed=schooling.seed, num_samples=dataset.num_samples)
         )
         self._local_steps = (
             LocalSteps(
@@ -162,6 +171,11 @@ class LocalRun:
             reasons = "; ".join(sorted({verdict.verdict for verdict in verdicts if isinstance(verdict, Refused)}))
             lost = f"{problem}; refused were: {reasons}" if admitted else f"every gradient was refused: {reasons}"
             raise BarnraiseError(f"update {self.state.step}: {lost}")
+        if self.account is not None:
+            used = [one.unit for one in contributed]
+            if refusal := self.account.refusal(used):
+                raise BudgetSpent(refusal)
+            self.account.spend(used)
         advance(self.state, admitted, self._how)
         self.model.load(self.state.weights)
         results = [one.result for one in contributed]
@@ -196,6 +210,7 @@ class LocalRun:
             unit_samples=contributed.unit.num_samples,
             decay=freshness,
             clip_norm=self._schooling.gradient_clip_norm,
+            private_norm=None if self._schooling.privacy is None else self._schooling.privacy.clip_norm,
         )
         if isinstance(verdict, Admitted):
             contributed.feedback.settle(contributed.number)

@@ -228,7 +228,12 @@ class Session:
                 name=self._name,
                 host=socket.gethostname(),
                 device=self.device,
-                capabilities={"threads": torch.get_num_threads(), "device": devices.described(self.device)},
+                capabilities={
+                    "threads": torch.get_num_threads(),
+                    "device": devices.described(self.device),
+                    # Whoever names themselves here wants to be named on the model's page.
+                    **({} if (credit := self.config.worker.credit) is None else {"credit": credit}),
+                },
                 software={"python": platform.python_version(), "torch": torch.__version__},
             )
 

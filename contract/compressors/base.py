@@ -101,11 +101,12 @@ class Stored:
         found = np.frombuffer(content, dtype=np.uint8)
         if found.nbytes != (stop - start) * spec.itemsize:
             raise BlobError("cut short while it was read")
-        if found.ctypes.data % spec.itemsize:
-            # A part of another length than usual came before; torch reads only what is aligned.
-            found = found.copy()
         # Through DLPack, because torch warns of the read-only memory that a database driver hands out.
-        return from_dlpack(found).view(dtype)
+        values = from_dlpack(found)
+        if values.data_ptr() % spec.itemsize:
+            # A part of another length than usual came before; torch reads only what is aligned.
+            values = values.clone()
+        return values.view(dtype)
 
 
 class ChunkedDecoder(abc.ABC):

@@ -117,11 +117,13 @@ class Feedback:
         if codec.lossless:
             return None
         decoder = open_blob(codec, range_reader(blob), len(blob), self._manifest, whole=self._buffers)
+        read = torch.empty(CHUNK_VALUES)
         for name in self._names:
             flat = whole[name].view(-1)
             for start in range(0, flat.numel(), CHUNK_VALUES):
                 stop = min(start + CHUNK_VALUES, flat.numel())
-                flat[start:stop].sub_(decoder.read(name, start, stop))
+                decoder.read_into(name, start, stop, read[: stop - start])
+                flat[start:stop].sub_(read[: stop - start])
         return Residue(version=version, tensors={name: whole[name] for name in self._names})
 
     def _take_note(self, sent_as: Hashable, after: Residue | None, kept: float) -> None:

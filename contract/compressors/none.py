@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from contract.compressors.base import ChunkedDecoder, Decoder, Stored
+from contract.compressors.base import CHUNK_VALUES, ChunkedDecoder, Decoder, Stored
 from contract.tensors import Manifest, TensorSpec
 
 
@@ -41,3 +41,8 @@ class _Decoder(ChunkedDecoder):
 
     def read_into(self, name: str, start: int, stop: int, out: Tensor) -> None:
         out.copy_(self._stored.values(name, start, stop))
+
+    def add_to(self, name: str, total: Tensor, *, weight: float) -> None:
+        for start in range(0, total.numel(), CHUNK_VALUES):
+            chunk = total[start : start + CHUNK_VALUES]
+            chunk.add_(self._stored.values(name, start, start + chunk.numel()), alpha=weight)

@@ -15,6 +15,7 @@ from contract.config.fields import (
     Device,
     Host,
     Hours,
+    Identifier,
     Port,
     RepositoryId,
     Seconds,
@@ -75,6 +76,9 @@ class Worker(Section):
     """How a volunteer's process works, and how much of the machine it may take."""
 
     name: Text | None = Field(default=None, description="Name shown to the class; unset takes the machine's name.")
+    credit: Text | None = Field(
+        default=None, description="Your name as the published model may state it; unset leaves you unnamed."
+    )
     device: Device = Field(default="auto", description="Device to compute on; auto takes the fastest one found.")
     batch_size: Count | Literal["auto"] = Field(
         default="auto",
@@ -119,8 +123,11 @@ class HuggingFace(Section):
     token: SecretStr | None = Field(
         default=None, description="Access token with the right to write; HF_TOKEN fills it when unset."
     )
-    push_interval: Count = Field(default=5, description="Versions between two pushes.")
+    push_interval: Count = Field(default=5, description="Versions between two pushes, a minute apart at least.")
     private: bool = Field(default=False, description="Make the repository private when the first push creates it.")
+    license: Identifier | None = Field(
+        default=None, description="Licence of the weights as the Hub writes it, such as mit; unset names none."
+    )
 
 
 class Coordinator(Section):
@@ -139,6 +146,10 @@ class Coordinator(Section):
         default=10, description="Versions between two measurements on held-out data; 0 measures none."
     )
     evaluate_samples: Count = Field(default=1024, description="Held-out samples in one measurement.")
+    sample_every: CountOrZero = Field(
+        default=10,
+        description="Versions between two pictures or texts that the model makes to be looked at; 0 for none.",
+    )
     max_units_per_worker: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=4, description="Work units that one worker may hold at a time, claimed ahead included."
     )

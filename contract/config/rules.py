@@ -95,11 +95,21 @@ def _system_certificates_need_full_verification(config: Config) -> str | None:
 
 
 def _privacy_takes_the_mean(config: Config) -> str | None:
-    if not config.privacy.enabled or config.aggregation.rule == "mean":
+    chosen = " after ".join([config.aggregation.rule, *reversed(config.aggregation.before)])
+    if not config.privacy.enabled or chosen == "mean":
         return None
     return (
-        f"is true, but how much one volunteer can sway aggregation.rule {config.aggregation.rule} is not known; "
-        "set aggregation.rule: mean"
+        f"is true, but how much one work unit can sway aggregation.rule {chosen} is not known; "
+        "take aggregation.rule: mean, with nothing in aggregation.before"
+    )
+
+
+def _privacy_clips_by_itself(config: Config) -> str | None:
+    if not config.privacy.enabled or config.training.gradient_clip_norm is None:
+        return None
+    return (
+        f"{config.training.gradient_clip_norm:g} has no effect with privacy.enabled, where privacy.clip_norm "
+        f"({config.privacy.clip_norm:g}) clips all parameters together; unset it"
     )
 
 
@@ -196,9 +206,14 @@ RULES: Final = (
         problem=_system_certificates_need_full_verification,
     ),
     Rule(
-        keys=("privacy.enabled", "aggregation.rule"),
+        keys=("privacy.enabled", "aggregation.rule", "aggregation.before"),
         means="Privacy is accounted for with the mean alone.",
         problem=_privacy_takes_the_mean,
+    ),
+    Rule(
+        keys=("training.gradient_clip_norm", "privacy.enabled", "privacy.clip_norm"),
+        means="With privacy enabled, its own clip norm is the only one.",
+        problem=_privacy_clips_by_itself,
     ),
     Rule(
         keys=("privacy.delta", "data.num_samples", "privacy.enabled"),

@@ -96,7 +96,7 @@ class Training(Section):
         default=0.7, description="In local: step size along the mean of what the workers' own steps came to."
     )
     outer_momentum: ShareBelowOne = Field(
-        default=0.9, description="In local: share of the rounds' running sum kept at each round (Nesterov's momentum)."
+        default=0.5, description="In local: share of the rounds' running sum kept at each round (Nesterov's momentum)."
     )
     local_seconds: Seconds | None = Field(
         default=None,
@@ -160,8 +160,9 @@ class Compression(Section):
     options: dict[str, object] = Field(
         default_factory=dict, description="Further options of the codec, by name; each codec documents its own."
     )
-    feedback_decay: Share = Field(
-        default=0.95, description="Share of what a lossy codec left out that is kept per version for later."
+    feedback_decay: Share | None = Field(
+        default=None,
+        description="Share of what a lossy codec left out that is kept per version; unset: all of it, 0.95 in local.",
     )
     feedback_max_age: CountOrZero = Field(
         default=20, description="Versions after which what was left out is forgotten."
@@ -180,14 +181,20 @@ class Compression(Section):
 
 
 class Privacy(Section):
-    """What one contribution may reveal."""
+    """What the model may reveal of a single sample."""
 
-    enabled: bool = Field(default=False, description="Clip every update and add noise, and account for what leaks.")
-    clip_norm: Positive = Field(default=1.0, description="Largest Euclidean norm of one update before noise is added.")
+    enabled: bool = Field(
+        default=False, description="Clip what each work unit says, add noise to their mean, and account for what leaks."
+    )
+    clip_norm: Positive = Field(
+        default=1.0, description="Largest Euclidean norm of what one unit says, over all parameters together."
+    )
     noise_multiplier: Positive = Field(
-        default=1.0, description="Standard deviation of the noise, in multiples of clip_norm."
+        default=2.0, description="Standard deviation of the noise on the sum of an update, in multiples of clip_norm."
     )
     delta: OpenShare = Field(
         default=1e-5, description="Probability with which the promise may fail; below 1 / number of samples."
     )
-    epsilon_budget: Positive = Field(default=8.0, description="Privacy loss (epsilon, in nats) at which the run stops.")
+    epsilon_budget: Positive = Field(
+        default=8.0, description="Privacy loss (epsilon, in nats) before which the run ends."
+    )

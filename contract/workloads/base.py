@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal, Protocol, TypedDict
 
 from torch import Tensor
@@ -211,4 +211,11 @@ class Workload(Protocol):
 class GenerativeModel(OpenModel, Protocol):
     def samples(self, num_samples: int, *, seed: int = 0) -> Tensor:
         """Images in [-1, 1] of shape [n, c, h, w], drawn in eval mode: what the finished model will draw."""
+        ...
+
+
+class PredictiveModel(OpenModel, Protocol):
+    def next_scores(self, tokens: Sequence[int]) -> Tensor:
+        """How much each token of the vocabulary is expected to follow on `tokens`, of which there is at least one; as
+        logarithms, up to a constant."""
         ...

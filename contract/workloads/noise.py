@@ -26,12 +26,9 @@ class Noise:
     count: int
 
     def normal(self, stream: int, num_values: int) -> Tensor:
-        """Standard normal, of shape (count, num_values): Box and Muller's way, because it wastes no number."""
+        """Standard normal, of shape (count, num_values)."""
         pairs = (num_values + 1) // 2
-        uniform = ((self._raw(stream, 2 * pairs) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-        radius = np.sqrt(-2.0 * np.log(uniform[:, :pairs]))
-        angle = 2.0 * math.pi * uniform[:, pairs : 2 * pairs]
-        values = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+        values = normals(self._raw(stream, 2 * pairs)[:, : 2 * pairs])
         return torch.from_numpy(values[:, :num_values].astype(np.float32))
 
     def dropout(self, stream: int, num_values: int, probability: float) -> Tensor:
@@ -47,6 +44,16 @@ class Noise:
         counter = np.array([self.first * steps, 0, 0, 0], dtype=np.uint64)
         words = np.random.Philox(key=key, counter=counter).random_raw(self.count * steps * 4)
         return words.reshape(self.count, steps * 4)
+
+
+def normals(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """As many standard normal numbers as there are words in a row, which is an even number: Box and Muller's way,
+    because it wastes none."""
+    uniform = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    pairs = words.shape[-1] // 2
+    radius = np.sqrt(-2.0 * np.log(uniform[..., :pairs]))
+    angle = 2.0 * math.pi * uniform[..., pairs:]
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
 
 
 class SampleDropout(nn.Module):

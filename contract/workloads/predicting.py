@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
 from contract.sources.base import Batch, Dataset
@@ -17,6 +18,21 @@ _WORST_LOSS = 700.0
 
 
 class PredictingModel(LossModel):
+    def __init__(self, module: nn.Module, device: str, *, context: int) -> None:
+        super().__init__(module, device)
+        self._context = context
+
+    @torch.no_grad()
+    def next_scores(self, tokens: Sequence[int]) -> Tensor:
+        """Of each token as the one that follows; of what came before, the model sees as much as it learnt with."""
+        self.module.eval()
+        try:
+            seen = torch.tensor([tokens[-self._context :]], device=self.device)
+            scores: Tensor = self.module(seen)[0, -1].to("cpu", torch.float32)
+        finally:
+            self.module.train()
+        return scores
+
     def _loss(self, batch: Batch) -> Tensor:
         tokens = _tokens(batch).to(self.device)
         # All samples are equally long, so the mean over tokens is the mean over samples.

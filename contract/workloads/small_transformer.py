@@ -98,7 +98,7 @@ class SmallTransformer(ModuleWorkload):
                 parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
 
     def _open(self, module: nn.Module, device: str) -> PredictingModel:
-        return PredictingModel(module, device)
+        return PredictingModel(module, device, context=self.context)
 
 
 class _Network(nn.Module):

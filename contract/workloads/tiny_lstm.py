@@ -54,7 +54,7 @@ class TinyLstm(ModuleWorkload):
         fill_linear(module.head.weight, module.head.bias, generator)
 
     def _open(self, module: nn.Module, device: str) -> PredictingModel:
-        return PredictingModel(module, device)
+        return PredictingModel(module, device, context=self.context)
 
 
 class _Network(nn.Module):

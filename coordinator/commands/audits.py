@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from coordinator.audit import Ask
 
 _run = click.option("--run", "name", help="Name of the run. [default: the configuration's]")
-_version = click.option("--version", "version", type=click.IntRange(1), required=True, help="Which version.")
+_version = click.option("--version", "version", type=click.IntRange(1), help="Which version. [default: the newest]")
 _json = click.option("--json", "as_json", is_flag=True, help="For programs: an object.")
 
 
@@ -26,7 +26,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="For programs: an o
 @_run
 @_version
 @_json
-def replay(config_file: Path | None, overrides: tuple[str, ...], name: str | None, version: int, as_json: bool) -> None:
+def replay(
+    config_file: Path | None, overrides: tuple[str, ...], name: str | None, version: int | None, as_json: bool
+) -> None:
     """Compute a version once more from the gradients that made it, and compare the checksums.
 
     What it takes is kept for the newest versions only: coordinator.keep_gradient_blobs says for how many. Ends with
@@ -62,7 +64,7 @@ def whatif(
     config_file: Path | None,
     overrides: tuple[str, ...],
     name: str | None,
-    version: int,
+    version: int | None,
     rule: str,
     before: tuple[str, ...],
     options: tuple[str, ...],
@@ -88,11 +90,15 @@ def whatif(
         audit_report.show_what_if(found, Console())
 
 
-def _ask(config: Config, name: str | None, version: int) -> Ask:
+def _ask(config: Config, name: str | None, version: int | None) -> Ask:
     from contract.ids import Version
     from coordinator.audit import Ask
 
-    return Ask(run=name or config.run.name, version=Version(version), kept=config.coordinator.keep_gradient_blobs)
+    return Ask(
+        run=name or config.run.name,
+        version=None if version is None else Version(version),
+        kept=config.coordinator.keep_gradient_blobs,
+    )
 
 
 def _option(written: str) -> tuple[str, object]:

@@ -16,18 +16,29 @@ from coordinator.commands.options import as_typed, config_option, load, override
 @click.option(
     "--epochs", type=click.IntRange(1), help="Epochs in all; a run that exists, even a finished one, is given more."
 )
+@click.option(
+    "--from", "origin", metavar="hub:OWNER/NAME[@REVISION]", help="A new run begins with these weights from the Hub."
+)
 @click.option("--plain", is_flag=True, help="Lines instead of the live view.")
-def start(config_file: Path | None, overrides: tuple[str, ...], epochs: int | None, plain: bool) -> None:
+def start(
+    config_file: Path | None, overrides: tuple[str, ...], epochs: int | None, origin: str | None, plain: bool
+) -> None:
     """Lead the run of the configuration, from its beginning or from where it stands."""
     from rich.console import Console
 
     from coordinator.greeting import address_of
+    from coordinator.hub.beginning import HubOrigin
     from coordinator.place import open_place
     from coordinator.screen import shown
     from coordinator.starting import Start
 
     more = () if epochs is None else (f"training.num_epochs={epochs}",)
     config = load(config_file, (*overrides, *more))
+    token = config.huggingface.token
+    try:
+        weights = origin and HubOrigin.parse(origin, token=None if token is None else token.get_secret_value())
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--from") from None
     stop = threading.Event()
     stop_on_interrupt(stop)
     place = open_place(config, config_file)
@@ -41,6 +52,7 @@ def start(config_file: Path | None, overrides: tuple[str, ...], epochs: int | No
             view=view,
             stop=stop,
             epochs=epochs,
+            origin=weights or None,
             options=as_typed(config_file, overrides),
         ).run()
 

@@ -1,4 +1,4 @@
-"""Ends the run when every epoch is computed, and says what became of the work.
+"""Ends the run when every epoch is computed or its privacy budget is spent, and says what became of the work.
 
 What is left of the last epoch may be too little for the rule. Then no update can be made of it, however long one waits:
 it is cancelled, with the reason, and the run is over.
@@ -7,6 +7,7 @@ it is cancelled, with the reason, and the run is over.
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
 
 from sqlalchemy import Connection, Engine
 
@@ -15,13 +16,18 @@ from coordinator.leadership import Leadership
 from coordinator.ledger import gradients, outcomes, runs, units
 from coordinator.living_run import LivingRun
 
+EVERY_EPOCH: Final = "every epoch is computed"
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    finished: bool
+    # Why the run is finished; None while it is not.
+    reason: str | None = None
     outcome: outcomes.Outcome | None = None
-    # Why the last units were not used.
-    left_over: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.reason is not None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,18 +38,19 @@ class Finish:
 
     def run_once(self) -> Report:
         living = self.living
-        if living.is_stale or not living.pool.is_empty:
-            return Report(finished=False)
+        if living.is_stale or not (living.pool.is_empty or living.spent):
+            return Report()
         with self.engine.begin() as conn:
-            num_left = units.count_unfinished(conn, run=living.run)
+            num_left = 0 if living.spent else units.count_unfinished(conn, run=living.run)
             if num_left and living.how.recipe.most_up_to(min(num_left, living.num_gradients)) is not None:
-                return Report(finished=False)
+                return Report()
             self.leadership.require(conn)
-            left_over = self._leave_over(conn, num_left) if num_left else None
-            reason = f"every epoch is computed; {left_over}" if left_over else "every epoch is computed"
+            reason = living.spent or EVERY_EPOCH
+            if num_left:
+                reason = f"{reason}; {self._leave_over(conn, num_left)}"
             runs.set_run_state(conn, run=living.run, state=RunState.FINISHED, reason=reason)
             outcome = outcomes.outcome_of(conn, run=living.run)
-        return Report(finished=True, outcome=outcome, left_over=left_over)
+        return Report(reason=reason, outcome=outcome)
 
     def _leave_over(self, conn: Connection, num_left: int) -> str:
         living = self.living

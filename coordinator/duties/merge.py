@@ -44,6 +44,8 @@ class Merge:
 
     def run_once(self) -> Report:
         living = self.living
+        if living.spent is not None:
+            return Report()
         if living.is_stale:
             with self.engine.begin() as conn:
                 living.read_again(conn)
@@ -65,7 +67,10 @@ class Merge:
             living.head = report.version
             if living.how.deltas is None:
                 living.keyframe = report.version
-            living.unremembered_bytes += report.num_bytes
+            if living.account is None:
+                living.unremembered_bytes += report.num_bytes
+            else:
+                living.remembered = report.version
             living.judge.forget()
         return report
 
@@ -86,6 +91,12 @@ class Merge:
         if len(admitted) < len(waiting):
             # Their samples are computed again, and the round goes on until it is full.
             return Report(refused=(*selection.refused, *(verdict.verdict for verdict in refused)))
+        used = living.samples_of(conn, [gradient.unit for gradient in waiting]) if living.account is not None else []
+        if living.account is not None:
+            living.spent = living.account.refusal(used)
+            if living.spent is not None:
+                return Report(refused=selection.refused)
+            living.account.spend(used)
         shares = advance(living.state, admitted, living.how)
         version = Version(living.head + 1)
         merged = [*zip(waiting, admitted, overall_shares(shares, living.how.vectors), strict=True)]
@@ -138,9 +149,13 @@ class Merge:
             seconds=time.monotonic() - began,
         )
         versions.record_aggregation(conn, run=living.run, version=version, aggregation=aggregation)
-        versions.record_metrics(
-            conn, run=living.run, version=version, metrics=mean_losses([gradient for gradient, _, _ in merged])
-        )
+        metrics = mean_losses([gradient for gradient, _, _ in merged])
+        if living.account is not None:
+            metrics["epsilon"] = living.account.epsilon
+            # Its noise is nobody's to repeat: what the optimizer remembers of it is written down now or never.
+            parts = living.optimizer_parts()
+            versions.add_parts(conn, run=living.run, version=version, kind="optimizer", parts=parts)
+        versions.record_metrics(conn, run=living.run, version=version, metrics=metrics)
         return overtaken
 
 

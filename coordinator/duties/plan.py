@@ -27,7 +27,7 @@ class Plan:
 
     def run_once(self) -> Report:
         living = self.living
-        if living.is_stale:
+        if living.is_stale or living.spent is not None:
             return Report(opened=())
         with self.engine.begin() as conn:
             if living.mode != "async":

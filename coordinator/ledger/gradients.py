@@ -19,6 +19,10 @@ _GRADIENTS = """
       FROM ledger.gradients g JOIN ledger.work_units u ON u.id = g.unit_id"""
 _WAITING = text(_GRADIENTS + " WHERE g.run_id = :run AND g.state = 'submitted' ORDER BY g.id")
 _THESE = text(_GRADIENTS + " WHERE g.id = ANY (CAST(:gradients AS bigint[])) ORDER BY g.id")
+_MERGED_RANGES = text("""
+    SELECT g.merged_version, u.epoch, u.first_sample
+      FROM ledger.gradients g JOIN ledger.work_units u ON u.id = g.unit_id
+     WHERE g.run_id = :run AND g.state = 'merged' ORDER BY g.merged_version""")
 _COUNT_WAITING = text("SELECT count(*) FROM ledger.gradients WHERE run_id = :run AND state = 'submitted'")
 _PART_SIZES = text("""
     SELECT octet_length(content) AS num_bytes FROM ledger.gradient_blobs WHERE gradient_id = :gradient ORDER BY part""")
@@ -85,7 +89,10 @@ _PRUNED = text("""
      WHERE g.id = ANY (CAST(:gradients AS bigint[]))
        AND g.num_parts > (SELECT count(*) FROM ledger.gradient_blobs b WHERE b.gradient_id = g.id)
      ORDER BY g.id""")
-_READ_PART = "SELECT content FROM ledger.gradient_blobs WHERE gradient_id = %b AND part = %b::integer"
+# Content is stored as it is (EXTERNAL), so the database reads no more of it than this.
+_READ_RANGE = """
+    SELECT substring(content FROM %b::integer FOR %b::integer)
+      FROM ledger.gradient_blobs WHERE gradient_id = %b AND part = %b::integer"""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +122,12 @@ def waiting_gradients(conn: Connection, *, run: RunId) -> list[WaitingGradient]:
 def read_gradients(conn: Connection, *, gradients: Sequence[GradientId]) -> list[WaitingGradient]:
     """As they were when they waited."""
     return [_gradient(row) for row in conn.execute(_THESE, {"gradients": list(gradients)})]
+
+
+def merged_ranges(conn: Connection, *, run: RunId) -> list[tuple[Version, int, int]]:
+    """Of every unit that moved the model: the version that it made, its epoch and its first sample."""
+    rows = conn.execute(_MERGED_RANGES, {"run": run})
+    return [(Version(row.merged_version), row.epoch, row.first_sample) for row in rows]
 
 
 def _gradient(row: Row[Any]) -> WaitingGradient:
@@ -149,9 +162,10 @@ def count_waiting(conn: Connection, *, run: RunId) -> int:
     return int(conn.execute(_COUNT_WAITING, {"run": run}).scalar_one())
 
 
-def read_part(conn: Connection, *, gradient: GradientId, part: int) -> bytes | None:
+def read_range(conn: Connection, *, gradient: GradientId, part: int, start: int, num_bytes: int) -> bytes | None:
+    """From `start`, counted from 0, so many bytes of a part."""
     with binary_cursor(conn) as cursor:
-        row: tuple[Any, ...] | None = cursor.execute(_READ_PART, (gradient, part)).fetchone()
+        row: tuple[Any, ...] | None = cursor.execute(_READ_RANGE, (start + 1, num_bytes, gradient, part)).fetchone()
     return None if row is None else row[0]
 
 

@@ -69,6 +69,20 @@ _EVENTS = text(f"""
 _METRICS = text("""
     SELECT name, version, value FROM ledger.metrics
      WHERE run_id = :run AND value NOT IN ('NaN', 'Infinity', '-Infinity') ORDER BY name, version""")
+# In so many stretches of equal length from the first merge to the last.
+_SPEED = text("""
+    WITH merged AS (SELECT extract(epoch FROM m.created_at - r.started_at)::float8 AS second,
+                           sum(g.num_samples)::float8 AS num_samples
+                      FROM ledger.gradients g
+                      JOIN ledger.runs r ON r.id = g.run_id
+                      JOIN ledger.model_versions m ON m.run_id = g.run_id AND m.number = g.merged_version
+                     WHERE g.run_id = :run AND g.state = 'merged' GROUP BY m.number, m.created_at, r.started_at),
+         whole AS (SELECT max(second) / :points AS stretch FROM merged)
+    SELECT floor(least(second / stretch, :points - 1)) * stretch / 3600 AS hour, sum(num_samples) / stretch AS rate
+      FROM merged, whole WHERE stretch > 0 GROUP BY 1, stretch ORDER BY 1""")
+_STALENESS = text("""
+    SELECT merged_version - 1 - base_version AS behind, count(*) AS number
+      FROM ledger.gradients WHERE run_id = :run AND state = 'merged' GROUP BY 1 ORDER BY 1""")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +204,16 @@ def metrics(conn: Connection, *, run: RunId) -> dict[str, list[tuple[Version, fl
     for row in conn.execute(_METRICS, {"run": run}):
         values.setdefault(row.name, []).append((Version(row.version), row.value))
     return values
+
+
+def speed(conn: Connection, *, run: RunId) -> list[tuple[float, float]]:
+    """Hours since the run's beginning, and the samples per second that moved the model from then on."""
+    return [(row.hour, row.rate) for row in conn.execute(_SPEED, {"run": run, "points": _POINTS})]
+
+
+def staleness(conn: Connection, *, run: RunId) -> list[tuple[int, int]]:
+    """How many versions behind the head merged gradients were, and how many of them."""
+    return [(row.behind, row.number) for row in conn.execute(_STALENESS, {"run": run})]
 
 
 def _curves(conn: Connection, *, run: int, head: int) -> tuple[Curve, ...]:

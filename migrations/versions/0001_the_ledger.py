@@ -41,6 +41,7 @@ GRANT USAGE ON SCHEMA watch TO barnraise_volunteers, barnraise_observers;
 STORAGE = """
 ALTER TABLE ledger.gradient_blobs ALTER COLUMN content SET STORAGE EXTERNAL;
 ALTER TABLE ledger.model_parts ALTER COLUMN content SET STORAGE EXTERNAL;
+ALTER TABLE ledger.samples ALTER COLUMN content SET STORAGE EXTERNAL;
 """
 
 FILES = [
@@ -77,6 +78,8 @@ FILES = [
     "views/run_definitions_v1.sql",
     "views/coordinators_v1.sql",
     "views/events_v1.sql",
+    "views/pushes_v1.sql",
+    "views/samples_v1.sql",
     "views/schema_revision_v1.sql",
 ]
 
@@ -446,6 +449,35 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("worker_id", name=op.f("pk_heartbeats")),
         schema="ledger",
         postgresql_with={"fillfactor": 50},
+    )
+    op.create_table(
+        "pushes",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("repository", sa.Text(), nullable=False),
+        sa.Column("commit", sa.Text(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["ledger.runs.id"], name=op.f("fk_pushes_run_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_pushes")),
+        schema="ledger",
+    )
+    op.create_index("ix_pushes_last", "pushes", ["run_id", "id"], unique=False, schema="ledger")
+    op.create_table(
+        "samples",
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("media_type", sa.Text(), nullable=False),
+        sa.Column("content", postgresql.BYTEA(), nullable=False),
+        sa.Column("at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("media_type IN ('image/png', 'text/plain')", name=op.f("ck_samples_media_type_is_known")),
+        sa.CheckConstraint(
+            "octet_length(content) BETWEEN 1 AND 16777216", name=op.f("ck_samples_content_fits_a_message")
+        ),
+        sa.ForeignKeyConstraint(["run_id"], ["ledger.runs.id"], name=op.f("fk_samples_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "version", name=op.f("pk_samples")),
+        schema="ledger",
     )
     op.execute(STORAGE)
     run_files(FILES)

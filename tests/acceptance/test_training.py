@@ -32,15 +32,10 @@ TINY: dict[str, dict[str, object]] = {
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-@pytest.fixture(params=["sync", "local"])
-def mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
-def project(tmp_path: Path, database: Database, mode: str) -> Project:
+def project(tmp_path: Path, database: Database) -> Project:
     made = Project(folder=tmp_path, database=database)
-    made.write_config({**TINY, "training": {**TINY["training"], "mode": mode}})
+    made.write_config(TINY)
     for name in ("ada", "bob"):
         assert made.run("invite", name).code == 0
     return made
@@ -121,7 +116,9 @@ def state(owner: Engine, run: str) -> str | None:
 
 
 @pytest.mark.timeout(600)
-def test_five_kills_of_the_coordinator_change_no_bit(project: Project, owner: Engine) -> None:
+@pytest.mark.parametrize("mode", ["sync", "local"])
+def test_five_kills_of_the_coordinator_change_no_bit(project: Project, owner: Engine, mode: str) -> None:
+    project.write_config({**TINY, "training": {**TINY["training"], "mode": mode}})
     undisturbed = train_to_the_end(project, owner, "default")
     for person in ("ada", "bob"):
         path = project.folder / f"invitations/{person}.yaml"

@@ -29,7 +29,7 @@ INTERVAL = 3
 
 CHANGES: Mapping[str, Mapping[str, object]] = {
     # Large enough for its numbers to outweigh the headers.
-    "model": {"hidden_features": 64},
+    "model": {"name": "mlp", "options": {"image_size": 8, "hidden_features": 64}},
     "training": {"mode": "async", "num_workunits_per_update": 1, "num_epochs": 2},
     "compression": {"downlink": "fp16"},
 }

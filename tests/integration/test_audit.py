@@ -38,8 +38,8 @@ def update(shop: Workshop, person: Person, number: int) -> None:
     assert shop.turn().version == number
 
 
-def replayed(shop: Workshop, version: int) -> Replayed:
-    return replay(shop.owner, Ask(run="class", version=Version(version), kept=2))
+def replayed(shop: Workshop, version: int | None) -> Replayed:
+    return replay(shop.owner, Ask(run="class", version=None if version is None else Version(version), kept=2))
 
 
 def asked(shop: Workshop, other: Other, version: int = 1) -> WhatIf:
@@ -64,6 +64,17 @@ def test_every_version_comes_out_as_it_was_published(shop: Workshop, ada: Person
     found = [replayed(shop, version) for version in (1, 2)]
     assert [(one.agrees, one.num_gradients, one.remembered) for one in found] == [(True, 3, 0), (True, 3, 0)]
     assert found[0].recipe.rule.name == "mean"
+
+
+def test_without_a_version_the_newest_is_meant(shop: Workshop, ada: Person) -> None:
+    for number in (1, 2):
+        update(shop, ada, number)
+    assert replayed(shop, None).version == 2
+
+
+def test_a_run_without_updates_has_nothing_to_compute_again(shop: Workshop) -> None:
+    with pytest.raises(NotFound, match="version 0 was not merged of gradients; nothing was merged yet"):
+        replayed(shop, None)
 
 
 def test_a_version_that_was_not_merged_is_not_there(shop: Workshop, ada: Person) -> None:
@@ -105,7 +116,7 @@ def test_what_was_pruned_is_named_with_what_keeps_it(shop: Workshop, ada: Person
     assert str(raised.value) == (
         "version 1 of run class cannot be computed again; pruned are: what the optimizer remembered before it; of "
         "version 1 the gradients 1, 2, 3. coordinator.keep_gradient_blobs says for how many of the newest versions all "
-        "of this is kept; it is 2"
+        "of this is kept: it is 2, and the newest is 1"
     )
 
 

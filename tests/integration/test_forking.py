@@ -51,6 +51,7 @@ def run_named(name: str, **changes: object) -> runs.NewRun:
             "before_options": {},
             "optimizer": "adam",
             "optimizer_options": {},
+            "privacy": None,
             "downlink": "none",
             "downlink_options": {},
         },
@@ -114,6 +115,13 @@ def test_another_optimizer_has_no_use_for_the_memory(owner: Engine, parent: Livi
     child = opened(owner, "child")
     assert child.state.weights_blob == parent.state.weights_blob
     assert {name.partition("/")[0] for name in child.state.moments} == {"momentum"}
+
+
+def test_a_private_run_is_no_fork(owner: Engine, parent: LivingRun) -> None:
+    privacy = {"clip_norm": 1.0, "noise_multiplier": 2.0, "delta": 1e-5, "epsilon_budget": 8.0}
+    training = {**run_named("x").training, "privacy": privacy}
+    with pytest.raises(ConfigError, match="a private run begins with weights that no data has touched"):
+        fork(owner, run_named("child", training=training), Origin.parse("parent"))
 
 
 def test_a_fork_remembers_its_parent(owner: Engine, parent: LivingRun) -> None:

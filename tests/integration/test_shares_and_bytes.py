@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +18,8 @@ from tests.servers.databases import Database
 from worker import ledger
 
 __all__ = ["classroom", "desk"]
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -57,6 +61,15 @@ def test_raw_coded_and_sent_are_told_apart(shop: Workshop) -> None:
     assert shop.rows("SELECT run, volunteer, num_gradients, raw_bytes, coded_bytes, sent_bytes FROM watch.bytes") == [
         ("class", "ada", 1, manifest.blob_bytes, half, half)
     ]
+
+
+def test_the_query_of_the_page_can_be_asked_by_a_volunteer(desk: Desk) -> None:
+    page = (ROOT / "docs/explanation/bytes.md").read_text("utf-8")
+    (query,) = re.findall(r"```sql\n(.*?)```", page, re.S)
+    with desk.alice.begin() as conn:
+        ledger.submit(conn, lease=desk.lease, submission=submission(), last_part=GRADIENT)
+        (row,) = conn.execute(text(query.replace("'default'", "'class'"))).mappings()
+    assert (row["volunteer"], row["num_gradients"], float(row["sent_mb"])) == ("alice", 1, len(GRADIENT) / 1e6)
 
 
 def test_acceptance_and_staleness_are_told_by_worker(shop: Workshop) -> None:

@@ -166,7 +166,7 @@ def test_a_terminal_gets_the_live_view_and_is_given_back(classroom: Classroom) -
         view.report(merge.Report())
         wait_until(lambda: "here port 1" in written.getvalue(), what="the first picture")
         view.report(DatabaseUnreachable("the cable is out"))
-        view.report(finish.Report(finished=True))
+        view.report(finish.Report(reason=finish.EVERY_EPOCH))
         assert view.finished
     assert written.getvalue().count("\x1b[?1049h") == written.getvalue().count("\x1b[?1049l") == 1
     # What only this process knew is still there when the screen is gone.

@@ -31,6 +31,7 @@ from worker import ledger
 from worker.ledger import Joined, Lease, Submission
 
 SAMPLES_PER_UNIT = 4
+SMALL_MLP = {"name": "mlp", "options": {"image_size": 8, "hidden_features": 4}}
 _CLOCKS = (("model_versions", "created_at"), ("leaders", "elected_at"), ("gradients", "submitted_at"))
 
 
@@ -131,9 +132,10 @@ def config_of(changes: Mapping[str, Mapping[str, object]]) -> Config:
     return Config.model_validate(
         {
             "run": {"name": "class"},
-            "model": {"name": "mlp", "options": {"image_size": 8, "hidden_features": 4, **changes.get("model", {})}},
+            "model": changes.get("model", SMALL_MLP),
             "data": {"name": "glyphs", "num_samples": 40, **changes.get("data", {})},
             "training": {**training, **changes.get("training", {})},
+            "privacy": dict(changes.get("privacy", {})),
             "aggregation": dict(changes.get("aggregation", {})),
             "staleness": dict(changes.get("staleness", {})),
             "worker": dict(changes.get("worker", {})),

@@ -204,7 +204,7 @@ def test_bytes_are_stored_as_they_are(conn: Connection) -> None:
         SELECT attrelid::regclass::text, attstorage FROM pg_attribute
          WHERE attrelid::regclass::text LIKE 'ledger.%' AND attname = 'content' ORDER BY 1""")
     rows = [tuple(row) for row in conn.execute(stored)]
-    assert rows == [("ledger.gradient_blobs", "e"), ("ledger.model_parts", "e")]
+    assert rows == [("ledger.gradient_blobs", "e"), ("ledger.model_parts", "e"), ("ledger.samples", "e")]
 
 
 def plan_of_function(conn: Connection, name: str, pattern: str) -> dict[str, Any]:

@@ -13,7 +13,12 @@ from tests.unit.test_step import PLAIN, decoder_of, random
 
 
 def judged(
-    tensors: dict[str, Tensor], *, num_samples: int = 10, decay: float = 1.0, clip_norm: float | None = None
+    tensors: dict[str, Tensor],
+    *,
+    num_samples: int = 10,
+    decay: float = 1.0,
+    clip_norm: float | None = None,
+    private_norm: float | None = None,
 ) -> Admitted | Refused:
     return admit(
         gradient=GradientId(1),
@@ -23,6 +28,7 @@ def judged(
         unit_samples=10,
         decay=decay,
         clip_norm=clip_norm,
+        private_norm=private_norm,
     )
 
 
@@ -92,3 +98,22 @@ def test_buffers_are_never_clipped() -> None:
 
 def test_a_gradient_of_zeros_is_not_divided_by_its_length() -> None:
     assert isinstance(judged(random(1, scale=0.0), clip_norm=1.0), Admitted)
+
+
+def test_in_private_all_groups_together_are_shortened() -> None:
+    result = judged(random(1), private_norm=10.0)
+    assert isinstance(result, Admitted)
+    lengths = norms(decoder_of(random(1)), PLAIN)
+    assert result.factors["a"] == result.factors["b"] == pytest.approx(10.0 / math.hypot(lengths["a"], lengths["b"]))
+
+
+def test_in_private_what_is_short_stays_as_it_is() -> None:
+    result = judged(random(1), private_norm=1e6)
+    assert isinstance(result, Admitted)
+    assert set(result.factors.values()) == {1.0}
+    assert isinstance(judged(random(1, scale=0.0), private_norm=1.0), Admitted)
+
+
+def test_in_private_everybody_weighs_the_same() -> None:
+    results = [judged(random(1), num_samples=count, decay=0.3, private_norm=1.0) for count in (1, 10)]
+    assert [result.weight for result in results if isinstance(result, Admitted)] == [1.0, 1.0]

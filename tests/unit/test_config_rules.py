@@ -38,7 +38,15 @@ BROKEN = [
         "database: {certificate: system, sslmode: require}",
         "database.sslmode: require is too weak for database.certificate: system",
     ),
-    ("privacy: {enabled: true}\naggregation: {rule: krum}", "privacy.enabled: is true, but how much one volunteer"),
+    ("privacy: {enabled: true}\naggregation: {rule: krum}", "privacy.enabled: is true, but how much one work unit"),
+    (
+        "privacy: {enabled: true}\naggregation: {before: [clip]}",
+        "privacy.enabled: is true, but how much one work unit can sway aggregation.rule mean after clip",
+    ),
+    (
+        "privacy: {enabled: true}\ntraining: {gradient_clip_norm: 1.0}",
+        "training.gradient_clip_norm: 1 has no effect with privacy.enabled",
+    ),
     (
         "privacy: {enabled: true, delta: 0.1}\ndata: {num_samples: 10}",
         "privacy.delta: 0.1 must be less than 1 / data.num_samples (1 / 10)",

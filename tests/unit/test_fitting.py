@@ -68,7 +68,7 @@ def test_a_rule_by_coordinate_is_refused_with_a_sparse_codec(rule: str, codec: s
 
 
 @pytest.mark.parametrize("codec", CODECS.names)
-@pytest.mark.parametrize("n", [5, 11, 64, "auto"])
+@pytest.mark.parametrize("n", [3, 5, 11, 64, "auto"])
 def test_robust_becomes_a_rule_that_fits(codec: str, n: int | str) -> None:
     settled = aggregation_of(config(n, rule="robust", codec=codec))
     rule = AGGREGATORS.get(settled["rule"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from contract.config import Config, parse_config
+from contract.errors import ConfigError
 from contract.ids import RunId, Version
 from contract.states import RunState
 from coordinator.ledger.runs import RunRecord
@@ -54,6 +55,20 @@ def test_local_steps_are_merged_with_momentum() -> None:
 
 
 @pytest.mark.parametrize(
+    ("overrides", "kept"),
+    [
+        (["training.mode=sync"], 1.0),
+        (["training.mode=async"], 1.0),
+        (["training.mode=local"], 0.95),
+        (["training.mode=sync", "compression.feedback_decay=0.5"], 0.5),
+        (["training.mode=sync", "compression.feedback_decay=0"], 0.0),
+    ],
+)
+def test_what_a_codec_left_out_decays_only_where_it_grows_old(overrides: list[str], kept: float) -> None:
+    assert new_run(config_of(*overrides), config_file=None).training["feedback_decay"] == kept
+
+
+@pytest.mark.parametrize(
     ("overrides", "seconds"),
     [
         (["training.round_deadline=100"], 50),
@@ -94,3 +109,34 @@ def test_what_the_run_keeps_is_named(change: str, says: str) -> None:
 
 def test_more_epochs_that_are_asked_for_are_no_difference() -> None:
     assert differences(config_of("training.num_epochs=60"), record_of(config_of()), asks_for_more=True) == []
+
+
+def test_a_private_run_keeps_its_terms() -> None:
+    training = new_run(config_of("privacy.enabled=true"), config_file=None).training
+    terms = {"clip_norm": 1.0, "noise_multiplier": 2.0, "delta": 1e-5, "epsilon_budget": 8.0}
+    assert training["privacy"] == terms
+    assert new_run(config_of(), config_file=None).training["privacy"] is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["model.name=dcgan", "model.image_size=32"], "privacy.enabled: dcgan has running statistics"),
+        (
+            ["privacy.delta=0.01", "data.num_samples=null"],
+            "privacy.delta: 0.01 must be less than 1 / number of samples",
+        ),
+        (["compression.codec=fp16"], "what compression.codec fp16 leaves out of one update goes with later ones"),
+        (["compression.codec=fp16", "compression.feedback_decay=0.0"], None),
+        (["compression.codec=auto"], "what compression.codec auto leaves out of one update goes with later ones"),
+        (["privacy.noise_multiplier=1.0"], "must be 1.2"),
+    ],
+)
+def test_what_does_not_go_with_privacy_is_refused(overrides: list[str], says: str | None) -> None:
+    config = config_of("privacy.enabled=true", *overrides)
+    if says is None:
+        new_run(config, config_file=None)
+        return
+    with pytest.raises(ConfigError) as caught:
+        new_run(config, config_file=None)
+    assert says in str(caught.value)

@@ -15,6 +15,7 @@ from coordinator.admission import Admitted
 from coordinator.aggregators import AGGREGATORS
 from coordinator.mathematics import Mathematics
 from coordinator.optimizers import OPTIMIZERS
+from coordinator.privacy import Privacy
 from coordinator.recipe import Recipe
 from coordinator.step import TrainingState, advance, optimizer_manifest, overall_shares
 from coordinator.vectors import BUFFERS, Vectors
@@ -46,12 +47,13 @@ B = Group(name="b", parameters=("b.weight",), learning_rate="learning_rate_d")
 PLAIN = vectors_of(A, B)
 
 
-def how(vectors: Vectors = PLAIN) -> Mathematics:
+def how(vectors: Vectors = PLAIN, privacy: Privacy | None = None) -> Mathematics:
     return Mathematics(
         vectors=vectors,
         hyperparameters=HYPERPARAMETERS,
         recipe=Recipe(rule=AGGREGATORS.build("mean")),
         optimizer=OPTIMIZERS.build("adam"),
+        privacy=privacy,
     )
 
 
@@ -224,3 +226,18 @@ def test_without_decay_the_rate_stays() -> None:
 def test_settings_that_are_unset_leave_the_workloads_own() -> None:
     settings = {"learning_rate_g": None, "beta1": 0.3, "batch_size": 4}
     assert HYPERPARAMETERS.with_settings(settings) == dataclasses.replace(HYPERPARAMETERS, beta1=0.3)
+
+
+def test_in_private_the_noise_reaches_every_parameter_through_the_optimizer() -> None:
+    plain = vectors_of(A, B)
+    plain = dataclasses.replace(plain, sizes={name: sizes for name, sizes in plain.sizes.items() if name != BUFFERS})
+    privacy = Privacy(clip_norm=1.0, noise_multiplier=4.0, delta=1e-5, epsilon_budget=8.0)
+    still = {name: torch.zeros(shape) for name, shape in SHAPES.items()}
+    states = [TrainingState.start(random(0), how(plain)) for _ in range(2)]
+    for state in states:
+        advance(state, [gradient(number, still) for number in (1, 2)], how(plain, privacy))
+    one, other = (state.moments["first_moment/a.weight"] for state in states)
+    # The noise on the mean of two is half of that on their sum; of it a fifth goes into the moment.
+    assert float(one.std()) == pytest.approx(4.0 / 2 * 0.2, rel=0.03)
+    assert not torch.equal(one, other)
+    assert torch.equal(states[0].weights["norm.running_mean"], random(0)["norm.running_mean"])

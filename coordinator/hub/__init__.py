@@ -1,0 +1,1 @@
+"""Weights for the world: a model repository on the Hugging Face Hub."""
