@@ -29,8 +29,8 @@ _STEPS: Final = 127
 _SHARE: Final = float(np.nextafter(np.float32(1 / _STEPS), np.float32(0)))
 # Its reciprocal is finite.
 _SMALLEST_SCALE: Final = 2.0**-126
-# Four arrays of so many values stay in a processor's second cache.
-_AT_A_TIME: Final = 1 << 16
+# So few stay in a cache, and torch does not wake a second thread for them, which on a busy computer takes longer.
+_AT_A_TIME: Final = 1 << 15
 _LARGEST_BLOCK: Final = 4096
 
 

@@ -23,7 +23,7 @@ from contract.compressors.base import ChunkedDecoder, Decoder, Stored
 from contract.tensors import Manifest, TensorSpec
 
 _SIGNS: Final = ":signs"
-_AT_A_TIME: Final = 1 << 16
+_AT_A_TIME: Final = 1 << 15
 _LARGEST_BLOCK: Final = 1 << 20
 # What each byte says of eight values: a set bit is a minus.
 _SPREAD: Final = torch.from_numpy(

@@ -1,6 +1,6 @@
 """What one merge adds to this process's memory, as a multiple of the model: run in a process of its own.
 
-python -m tests.unit.merging_much NUM_GRADIENTS
+python -m tests.unit.merging_much NUM_GRADIENTS DOWNLINK
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from contract.compressors import CODECS, blob_manifest, open_blob, range_reader
+from contract.deltas import DeltaForm
 from contract.ids import GradientId
 from contract.tensors import Manifest
 from contract.workloads.small_transformer import SmallTransformer
@@ -44,6 +45,7 @@ def main() -> None:
         hyperparameters=WORKLOAD.hyperparameters,
         recipe=Recipe(rule=AGGREGATORS.build("mean")),
         optimizer=OPTIMIZERS.build("adam"),
+        deltas=DeltaForm.of(WORKLOAD, sys.argv[2], {}),
     )
     codec = CODECS.build("fp16")
     # One gradient in many places: where they lie is not the coordinator's memory, a real one lies in the database.

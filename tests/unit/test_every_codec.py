@@ -19,11 +19,8 @@ import contract.compressors
 from contract.compressors import CODECS, Codec, Decoder, blob_manifest, encoded, open_blob, range_reader
 from contract.errors import BlobError
 from contract.tensors import Manifest, TensorSpec
-
-
-def normal(*shape: int, scale: float = 1.0, offset: float = 0.0) -> Tensor:
-    return torch.empty(shape).normal_(generator=torch.Generator().manual_seed(1)).mul_(scale).add_(offset)
-
+from tests.codec_cases import CASES, normal
+from tests.golden.store import Golden
 
 TENSORS = {
     "matrix": normal(64, 48),
@@ -54,22 +51,9 @@ TRIALS = {
 }
 
 
-# Options other than the defaults that are worth holding to the same promises.
-VARIANTS: list[tuple[str, dict[str, object]]] = [
-    ("int8", {"block": 100}),
-    ("topk", {"ratio": 0.3}),
-    ("sparse", {"bits": 4}),
-    ("sparse", {"bits": 8}),
-    ("sign", {"block": 50}),
-    ("powersgd", {"rank": 1}),
-]
-CASES = [(name, dict[str, object]()) for name in CODECS.names] + VARIANTS
-
-
-@pytest.fixture(params=CASES, ids=lambda case: "-".join([case[0], *map(str, case[1].values())]))
+@pytest.fixture(params=CASES)
 def codec(request: pytest.FixtureRequest) -> Codec:
-    name, options = request.param
-    return CODECS.build(name, options)
+    return CASES[request.param].build()
 
 
 def sent(codec: Codec, tensors: dict[str, Tensor]) -> Decoder:
@@ -84,6 +68,16 @@ def error_bound(codec: Codec, tensor: Tensor) -> Tensor:
 
 def read_whole(decoder: Decoder, name: str, tensor: Tensor) -> Tensor:
     return decoder.read(name, 0, tensor.numel()).reshape(tensor.shape)
+
+
+def test_what_was_sent_years_ago_is_read_as_it_was_then(codec: Codec, request: pytest.FixtureRequest) -> None:
+    case = request.node.callspec.params["codec"]
+    golden = Golden.load(case)
+    assert golden is not None, f"no golden file; make one with `python -m tests.golden.store {case}` and commit it"
+    assert golden.codec() == codec
+    found = golden.read()
+    for name, values in golden.values.items():
+        assert torch.equal(found[name], values), name
 
 
 def test_every_codec_of_the_folder_has_its_line() -> None:
