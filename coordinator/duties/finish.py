@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from contract.states import RunState
 from coordinator.leadership import Leadership
@@ -41,22 +41,24 @@ class Finish:
         if living.is_stale or not (living.pool.is_empty or living.spent):
             return Report()
         with self.engine.begin() as conn:
-            num_left = 0 if living.spent else units.count_unfinished(conn, run=living.run)
-            if num_left and living.how.recipe.most_up_to(min(num_left, living.num_gradients)) is not None:
+            num_left = units.count_unfinished(conn, run=living.run)
+            left_over = self._left_over(num_left)
+            if num_left and living.spent is None and left_over is None:
                 return Report()
             self.leadership.require(conn)
-            reason = living.spent or EVERY_EPOCH
+            reason = living.spent or (f"{EVERY_EPOCH}; {left_over}" if left_over else EVERY_EPOCH)
             if num_left:
-                reason = f"{reason}; {self._leave_over(conn, num_left)}"
+                units.cancel_all(conn, run=living.run, reason=reason)
+                waiting = [one.gradient for one in gradients.waiting_gradients(conn, run=living.run)]
+                gradients.discard_late(conn, gradients=waiting, verdict=reason)
             runs.set_run_state(conn, run=living.run, state=RunState.FINISHED, reason=reason)
             outcome = outcomes.outcome_of(conn, run=living.run)
         return Report(reason=reason, outcome=outcome)
 
-    def _leave_over(self, conn: Connection, num_left: int) -> str:
+    def _left_over(self, num_left: int) -> str | None:
+        """Why no update will be made of what is left, or None."""
         living = self.living
+        if not num_left or living.how.recipe.most_up_to(min(num_left, living.num_gradients)) is not None:
+            return None
         units_are = "the last unit is" if num_left == 1 else f"the last {num_left} units are"
-        reason = f"{units_are} too few for an update: {living.how.recipe.problem(num_left)}"
-        units.cancel_left_over(conn, run=living.run, reason=reason)
-        waiting = [gradient.gradient for gradient in gradients.waiting_gradients(conn, run=living.run)]
-        gradients.discard_late(conn, gradients=waiting, verdict=reason)
-        return reason
+        return f"{units_are} too few for an update: {living.how.recipe.problem(num_left)}"

@@ -32,7 +32,7 @@ _CANCEL = text("""
                FOR UPDATE OF o SKIP LOCKED) overtaken
      WHERE u.id = overtaken.id
     RETURNING u.id, overtaken.worker, overtaken.volunteer""")
-_CANCEL_LEFT_OVER = text("""
+_CANCEL_ALL = text("""
     UPDATE ledger.work_units
        SET state = 'cancelled', state_reason = :reason, lease_token = NULL, lease_expires_at = NULL, finished_at = now()
      WHERE run_id = :run AND (state = 'open' OR state = 'leased')""")
@@ -184,9 +184,9 @@ def cancel_overtaken(conn: Connection, *, run: RunId, version: Version, reason: 
     return [Overtaken(unit=UnitId(row.id), worker=row.worker, volunteer=row.volunteer) for row in rows]
 
 
-def cancel_left_over(conn: Connection, *, run: RunId, reason: str) -> None:
-    """All that nobody has delivered."""
-    conn.execute(_CANCEL_LEFT_OVER, {"run": run, "reason": reason})
+def cancel_all(conn: Connection, *, run: RunId, reason: str) -> None:
+    """Whatever is open or being computed: the run ends before its epochs do."""
+    conn.execute(_CANCEL_ALL, {"run": run, "reason": reason})
 
 
 def round_age(conn: Connection, *, run: RunId, version: Version) -> float:
