@@ -110,16 +110,14 @@ def test_what_is_left_at_the_end_and_too_little_for_the_rule_does_not_keep_the_r
         ada.claim()
         assert shop.turn().version is None
         report = shop.finish.run_once()
-        reason = (
-            "the last 3 units are too few for an update: krum needs n >= 2f+3 gradients, here at least 7; there are 3"
-        )
-        assert report.reason == f"every epoch is computed; {reason}"
+        problem = "krum needs n >= 2f+3 gradients, here at least 7; there are 3"
+        reason = f"every epoch is computed; the last 3 units are too few for an update: {problem}"
+        assert report.reason == reason
         assert shop.rows("SELECT state, count(*), min(state_reason) FROM ledger.work_units GROUP BY 1 ORDER BY 1") == [
             ("cancelled", 3, reason), ("merged", 7, None),
         ]  # fmt: skip
-        assert shop.rows("SELECT reason FROM watch.events WHERE subject = 'run' AND new_state = 'finished'") == [
-            (f"every epoch is computed; {reason}",)
-        ]
+        last = "SELECT reason FROM watch.events WHERE subject = 'run' AND new_state = 'finished'"
+        assert shop.rows(last) == [(reason,)]
 
 
 def test_the_last_update_takes_as_many_as_the_rule_can_use(database: Database) -> None:
