@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from contract.states import RunState
 from coordinator.leadership import Leadership
-from coordinator.ledger import outcomes, runs, units
+from coordinator.ledger import gradients, outcomes, runs, units
 from coordinator.living_run import LivingRun
 
 EVERY_EPOCH: Final = "every epoch is computed"
@@ -41,6 +41,10 @@ class Finish:
                 return Report()
             self.leadership.require(conn)
             reason = living.spent or EVERY_EPOCH
+            if living.spent is not None:
+                units.cancel_all(conn, run=living.run, reason=reason)
+                waiting = [one.gradient for one in gradients.waiting_gradients(conn, run=living.run)]
+                gradients.discard_late(conn, gradients=waiting, verdict=reason)
             runs.set_run_state(conn, run=living.run, state=RunState.FINISHED, reason=reason)
             outcome = outcomes.outcome_of(conn, run=living.run)
         return Report(reason=reason, outcome=outcome)
