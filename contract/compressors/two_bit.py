@@ -115,14 +115,22 @@ class _Decoder(ChunkedDecoder):
 
 def _parted(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Which of each row's values are large, and the mean magnitudes of the small and of the large ones."""
-    # In double precision: the sum of a few of the largest float32 is beyond them.
-    magnitudes = rows.abs().to(torch.float64)
-    is_large = magnitudes > magnitudes.mean(dim=1, keepdim=True)
-    num_large = is_large.sum(dim=1)
-    large = torch.where(is_large, magnitudes, 0.0).sum(dim=1) / num_large.clamp(min=1)
-    # What is not a number is not larger than anything, so it is here, and seen.
-    small = torch.where(is_large, 0.0, magnitudes).sum(dim=1) / (rows.shape[1] - num_large)
+    is_large, small, large = _means(rows.abs())
+    if not (torch.isfinite(small).all() and torch.isfinite(large).all()):
+        # The sum of a few of the largest float32 is beyond them. What is not a number stays so.
+        is_large, small, large = _means(rows.abs().to(torch.float64))
     return is_large, small.to(torch.float32), large.to(torch.float32)
+
+
+def _means(magnitudes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`magnitudes` are used up."""
+    width = magnitudes.shape[1]
+    is_large = magnitudes > (magnitudes.sum(dim=1) / width)[:, None]
+    num_large = torch.count_nonzero(is_large, dim=1)
+    large = magnitudes * is_large
+    of_small = magnitudes.sub_(large).sum(dim=1)
+    # A mean that was rounded down may leave nothing below it.
+    return is_large, of_small / (width - num_large).clamp(min=1), large.sum(dim=1) / num_large.clamp(min=1)
 
 
 def _packed(bits: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Tensor:
