@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from contract.compressors._flat import (
+    AT_A_TIME,
     flat,
     in_blocks,
     num_blocks,
@@ -25,7 +26,6 @@ _SIGNS: Final = ":signs"
 _LARGE: Final = ":large"
 _SMALL_SCALES: Final = ":small_scales"
 _LARGE_SCALES: Final = ":large_scales"
-_AT_A_TIME: Final = 1 << 16
 _LARGEST_BLOCK: Final = 1 << 20
 # What each byte says of eight values, by the bits of a plane.
 _BITS: Final = torch.from_numpy(
@@ -63,7 +63,7 @@ class TwoBit:
         for tensor in tensors.values():
             values = flat(tensor)
             is_large = torch.empty(values.shape, dtype=torch.bool)
-            for first, rows in in_blocks(values, self.block, _AT_A_TIME):
+            for first, rows in in_blocks(values, self.block, AT_A_TIME):
                 among, small, high = _parted(rows)
                 at = first * self.block
                 is_large[at : at + rows.numel()].view(rows.shape).copy_(among)
@@ -84,7 +84,7 @@ class TwoBit:
     def error_bound(self, tensor: Tensor) -> Tensor:
         # Both have the same sign, so the larger is as far as they can be apart.
         bound = tensor.abs().reshape(-1).clone()
-        for first, rows in in_blocks(bound.clone(), self.block, _AT_A_TIME):
+        for first, rows in in_blocks(bound.clone(), self.block, AT_A_TIME):
             _, small, high = _parted(rows)
             at = first * self.block
             bound[at : at + rows.numel()].view(rows.shape).clamp_(min=torch.maximum(small, high)[:, None])
