@@ -174,7 +174,7 @@ def part_sizes(conn: Connection, *, gradient: GradientId) -> list[int]:
 
 
 def discard_late(conn: Connection, *, gradients: Sequence[GradientId], verdict: str) -> list[UnitId]:
-    """Sound, but of a round that is over: their units are cancelled, and the samples go back to the epoch."""
+    """Sound, but of a round or a run that is over: their units are cancelled, and the samples go back to the epoch."""
     units = list(conn.execute(_DISCARD, {"gradients": list(gradients), "verdict": verdict}).scalars())
     conn.execute(_CANCEL_UNITS, {"units": units, "verdict": verdict})
     return [UnitId(unit) for unit in units]

@@ -32,6 +32,10 @@ _CANCEL = text("""
                FOR UPDATE OF o SKIP LOCKED) overtaken
      WHERE u.id = overtaken.id
     RETURNING u.id, overtaken.worker, overtaken.volunteer""")
+_CANCEL_ALL = text("""
+    UPDATE ledger.work_units
+       SET state = 'cancelled', state_reason = :reason, lease_token = NULL, lease_expires_at = NULL, finished_at = now()
+     WHERE run_id = :run AND (state = 'open' OR state = 'leased')""")
 _REAP = text("""
     UPDATE ledger.work_units u
        SET state = CASE WHEN over.num_failures < over.max_retries THEN 'open' ELSE 'failed' END,
@@ -178,6 +182,11 @@ def cancel_overtaken(conn: Connection, *, run: RunId, version: Version, reason: 
     """Units planned for this version or an older one, unless their result has arrived."""
     rows = conn.execute(_CANCEL, {"run": run, "version": version, "reason": reason})
     return [Overtaken(unit=UnitId(row.id), worker=row.worker, volunteer=row.volunteer) for row in rows]
+
+
+def cancel_all(conn: Connection, *, run: RunId, reason: str) -> None:
+    """Whatever is open or being computed: the run ends before its epochs do."""
+    conn.execute(_CANCEL_ALL, {"run": run, "reason": reason})
 
 
 def round_age(conn: Connection, *, run: RunId, version: Version) -> float:

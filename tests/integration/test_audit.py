@@ -177,3 +177,20 @@ def test_an_audit_cannot_write(shop: Workshop, ada: Person) -> None:
     replayed(shop, 1)
     event.remove(shop.owner, "after_cursor_execute", look)
     assert may_write and not any(may_write)
+
+
+def test_local_steps_and_deltas_come_out_as_they_were_published(database: Database) -> None:
+    changes = {
+        "training": {"mode": "local", "num_workunits_per_update": 3},
+        "data": {"num_samples": 80},
+        "aggregation": {"rule": "centered_clip", "before": ["nnm"], "num_byzantine": 1},
+        "compression": {"downlink": "int8"},
+    }
+    with open_workshop(database, changes) as shop:
+        ada = shop.invite("ada")
+        shop.turn()
+        for number in (1, 2, 3):
+            update(shop, ada, number)
+        assert [replayed(shop, version).agrees for version in (1, 2, 3)] == [True, True, True]
+        distance = asked(shop, Other(rule="mean"), version=3).distances["model"]
+        assert distance.difference > 0.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import aggregation, blobs, codecs, efficiency, learning, queue, space
+from benchmarks import aggregation, attacks, blobs, codecs, efficiency, learning, queue, space
 from contract.compressors import CODECS
 
 
@@ -60,3 +60,16 @@ def test_the_efficiency_of_training_is_measured(capsys: pytest.CaptureFixture[st
     efficiency.main(["--quick", "--only", "small_transformer", "--workers", "1", "--modes", "async"])
 
     assert "small_transformer, 1 worker, async, used units" in capsys.readouterr().out
+
+
+def test_attacks_are_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attacks, "NUM_SAMPLES", 1 << 10)
+    few = ["--rules", "nnm+krum", "robust", "--attacks", "nan", "scaled 1e30", "--seeds", "1"]
+    results = tmp_path / "results.jsonl"
+    for _ in range(2):
+        attacks.main([*few, "--results", str(results)])
+        said = capsys.readouterr().out
+        assert "| robust " in said
+        assert "| nnm+krum " in said
+    # Nothing is trained twice: the plain mean, and each rule without an attack and with two.
+    assert len(results.read_text("utf-8").splitlines()) == 7

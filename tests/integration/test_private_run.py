@@ -120,6 +120,8 @@ def test_the_run_ends_before_its_budget_is_passed(shop: Workshop, ada: Person) -
     assert report.reason.startswith(f"the privacy budget is spent: epsilon is {privacy(shop).epsilon(2):.3f}")
     assert shop.rows("SELECT state, state_reason FROM ledger.runs") == [("finished", report.reason)]
     assert max(epsilons(shop)) <= 8.0
+    assert shop.rows("SELECT DISTINCT state FROM ledger.gradients WHERE merged_version IS NULL") == [("discarded",)]
+    assert shop.rows("SELECT state FROM ledger.work_units WHERE state NOT IN ('merged', 'cancelled')") == []
     assert shop.living.head == 4
 
 
