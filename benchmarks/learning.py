@@ -202,7 +202,8 @@ def settings() -> Iterator[Setting]:
             yield Setting(name=codec, codec=codec)
     yield Setting(name="sparse, 8 bits", codec="sparse", codec_options={"bits": 8})
     yield Setting(name="sparse, feedback 0.95", codec="sparse", feedback_decay=0.95)
-    yield Setting(name="sparse, rate x 1.5, beta1 0.5", codec="sparse", rate=1.5, beta1=0.5)
+    for rate in (1.5, 2.5):
+        yield Setting(name=f"sparse, rate x {rate}, beta1 0.5", codec="sparse", rate=rate, beta1=0.5)
     local = Setting(name="local", batches_per_unit=_LOCAL_STEPS, outer=(0.7, 0.5))
     yield local
     yield dataclasses.replace(local, name="local, outer 0.7, 0.9", outer=(0.7, 0.9))
@@ -252,7 +253,13 @@ def targets(lesson: Lesson, measured: Sequence[Measured]) -> list[Row]:
     for one in measured:
         seeds.setdefault(one.setting, {})[one.seed] = one
     rows = []
-    for name, most in (("sparse", 1.01), ("local", 1.01), ("local, sparse", None), ("downlink two_bit", 1.01)):
+    for name, most in (
+        ("sparse", 1.01),
+        ("sparse, rate x 2.5, beta1 0.5", 1.01),
+        ("local", 1.01),
+        ("local, sparse", None),
+        ("downlink two_bit", 1.01),
+    ):
         pairs = [(one, seeds[DENSE][seed]) for seed, one in seeds.get(name, {}).items() if seed in seeds.get(DENSE, {})]
         if not pairs:
             continue
