@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from contract.config import Config, Section, Training, export_token, find_config_file, resolve_path
+from contract.deltas import DeltaForm
+from contract.errors import ConfigError
 from contract.sources import SOURCES
 from contract.sources.base import Dataset, Split
 from contract.workloads import WORKLOADS, options_from, require_fit
@@ -122,14 +124,22 @@ def _training(config: Config, workload: Workload) -> dict[str, object]:
         **_optimizer(training),
         "local_seconds": _local_seconds(config),
         **settled_codec(config.compression, config.aggregation),
-        "downlink": config.compression.downlink,
-        "downlink_options": dict(config.compression.downlink_options),
+        **_downlink(config, workload),
         "feedback_decay": feedback_decay_of(training.mode, config.compression.feedback_decay),
         "feedback_max_age": config.compression.feedback_max_age,
         "hyperparameters": _changed(training, _HYPERPARAMETERS),
         "staleness": staleness,
         "privacy": settings_of(config),
     }
+
+
+def _downlink(config: Config, workload: Workload) -> dict[str, object]:
+    name, options = config.compression.downlink, dict(config.compression.downlink_options)
+    try:
+        DeltaForm.of(workload, name, options)
+    except ConfigError as error:
+        raise ConfigError([f"compression.downlink: {problem}" for problem in error.problems]) from error
+    return {"downlink": name, "downlink_options": options}
 
 
 def feedback_decay_of(mode: str, given: float | None = None) -> float:

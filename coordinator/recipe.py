@@ -75,6 +75,10 @@ class Recipe:
         """The smallest number that will do and is not below this one; None where no number ever will."""
         return next((n for n in range(num_gradients, _MOST_GRADIENTS) if self.problem(n) is None), None)
 
+    def most_up_to(self, num_gradients: int) -> int | None:
+        """The largest number that will do and is not above this one; None where fewer never will."""
+        return next((n for n in range(num_gradients, 0, -1) if self.problem(n) is None), None)
+
     def combine(
         self,
         contributions: Sequence[Contribution],

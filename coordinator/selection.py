@@ -75,9 +75,10 @@ def _of_the_round(conn: Connection, living: LivingRun, leadership: Leadership, d
         return Selection(early=waiting)
     if overdue := _overdue(conn, living, waiting, age, deadline_seconds):
         return Selection(overdue=overdue)
-    found = f"{len(waiting)} of {needed} gradients"
+    usable = waiting[: living.how.recipe.most_up_to(len(waiting))]
+    found = f"{len(usable)} of {needed} gradients"
     reason = f"late: the round of version {living.head} closed after {age:.0f} s with {found}"
-    return Selection(gradients=waiting, closed_because=reason)
+    return Selection(gradients=usable, closed_because=reason)
 
 
 def _of_the_pool(conn: Connection, living: LivingRun, leadership: Leadership, deadline_seconds: float) -> Selection:
@@ -92,29 +93,33 @@ def _of_the_pool(conn: Connection, living: LivingRun, leadership: Leadership, de
         gradients.refuse_stale(conn, gradient=gradient.gradient, verdict=verdict)
     fresh, freshness = sifted.fresh, sifted.shares
     refused = tuple(verdict for _, verdict in sifted.stale)
-    needed = _needed(conn, living)
-    if len(fresh) >= needed and living.how.recipe.problem(len(fresh)) is None:
-        return Selection(gradients=fresh, freshness=freshness, refused=refused)
+    # With some rules one fewer will do where that many will not.
+    num_usable = living.how.recipe.most_up_to(len(fresh)) or 0
+    usable = fresh[:num_usable]
+    if num_usable and num_usable >= _needed(conn, living):
+        return Selection(gradients=usable, freshness=freshness, refused=refused)
     longest = max((gradient.waited_seconds for gradient in fresh), default=0.0)
     if longest < deadline_seconds:
         return Selection(early=fresh, refused=refused)
     overdue = _overdue(conn, living, fresh, longest, deadline_seconds)
-    return Selection(gradients=() if overdue else fresh, freshness=freshness, refused=refused, overdue=overdue)
+    return Selection(gradients=() if overdue else usable, freshness=freshness, refused=refused, overdue=overdue)
 
 
 def _needed(conn: Connection, living: LivingRun) -> int:
-    """At the end of the last epoch an update may be smaller than the others."""
+    """At the end of the last epoch an update may be smaller than the others, as far as the rule allows."""
     if living.pool.is_empty:
-        return max(1, min(living.num_gradients, units.count_unfinished(conn, run=living.run)))
+        left = min(living.num_gradients, units.count_unfinished(conn, run=living.run))
+        return living.how.recipe.most_up_to(left) or living.num_gradients
     return living.num_gradients
 
 
 def _overdue(
     conn: Connection, living: LivingRun, waiting: Sequence[WaitingGradient], seconds: float, deadline_seconds: float
 ) -> Overdue | None:
-    problem = living.how.recipe.problem(len(waiting)) if waiting else "no gradient has come"
-    if problem is None:
+    if living.how.recipe.most_up_to(len(waiting)) is not None:
         return None
+    problem = living.how.recipe.problem(len(waiting)) if waiting else "no gradient has come"
+    assert problem is not None, "what has no problem is its own largest number that will do"
     return Overdue(
         head=living.head,
         seconds=seconds,

@@ -231,7 +231,7 @@ class Start:
         epochs = record.training["num_epochs"]
         passed = "1 epoch" if epochs == 1 else f"{epochs} epochs"
         longer = [("train it longer", f"coordinator start{option} --epochs {2 * epochs}")]
-        if record.state_reason != EVERY_EPOCH:
+        if not (record.state_reason or "").startswith(EVERY_EPOCH):
             passed, longer = f"less than {passed}, because {record.state_reason}", []
         self.console.print(
             f"run {record.name} is finished: version {record.head_version} after {passed}. Next:", markup=False

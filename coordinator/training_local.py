@@ -113,8 +113,9 @@ class LocalRun:
 
     @property
     def num_updates(self) -> int:
-        """Of all epochs; 0 of a run without an end."""
-        return -(-self._num_units // self._schooling.units_per_update)
+        """Of all epochs; 0 of a run without an end. What is left at the end and too little for the rule is not used."""
+        whole, left = divmod(self._num_units, self._schooling.units_per_update)
+        return whole + (self._schooling.recipe.most_up_to(left) is not None)
 
     def updates(self, num_updates: int, on_unit: Callable[[Unit], None] | None = None) -> Iterator[Update]:
         for _ in range(num_updates):
@@ -125,7 +126,8 @@ class LocalRun:
         first = self.state.step * schooling.units_per_update
         beyond = first + schooling.units_per_update
         numbers = range(first, beyond if schooling.num_epochs is None else min(beyond, self._num_units))
-        return self.merge([self.contribution(number, self._feedback, on_unit) for number in numbers])
+        usable = numbers[: schooling.recipe.most_up_to(len(numbers))]
+        return self.merge([self.contribution(number, self._feedback, on_unit) for number in usable])
 
     def blank_feedback(self) -> Feedback:
         """Of a worker that has sent nothing yet."""
@@ -165,9 +167,10 @@ class LocalRun:
         """The next version of these; `freshness` is by number what staleness leaves of a weight, if not all of it."""
         verdicts = [self._judged(one, (freshness or {}).get(one.number, 1.0)) for one in contributed]
         admitted = [verdict for verdict in verdicts if isinstance(verdict, Admitted)]
-        if not admitted:
-            reasons = sorted({verdict.verdict for verdict in verdicts if isinstance(verdict, Refused)})
-            raise BarnraiseError(f"update {self.state.step}: every gradient was refused: {'; '.join(reasons)}")
+        if (problem := self._how.recipe.problem(len(admitted))) is not None:
+            reasons = "; ".join(sorted({verdict.verdict for verdict in verdicts if isinstance(verdict, Refused)}))
+            lost = f"{problem}; refused were: {reasons}" if admitted else f"every gradient was refused: {reasons}"
+            raise BarnraiseError(f"update {self.state.step}: {lost}")
         if self.account is not None:
             used = [one.unit for one in contributed]
             if refusal := self.account.refusal(used):

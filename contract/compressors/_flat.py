@@ -15,6 +15,9 @@ from contract.compressors.base import Stored
 from contract.tensors import Manifest, TensorSpec
 
 SCALES: Final = ":scales"
+# Values that are encoded at a time. So few stay in a cache; and from 2^15 on torch wakes a second thread, for which a
+# busy computer makes it wait far longer than the work takes.
+AT_A_TIME: Final = (1 << 15) - 1
 
 
 def flat(tensor: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from contract.compressors._flat import (
+    AT_A_TIME,
     SCALES,
     flat,
     in_blocks,
@@ -29,8 +30,6 @@ _STEPS: Final = 127
 _SHARE: Final = float(np.nextafter(np.float32(1 / _STEPS), np.float32(0)))
 # Its reciprocal is finite.
 _SMALLEST_SCALE: Final = 2.0**-126
-# So few stay in a cache, and torch does not wake a second thread for them, which on a busy computer takes longer.
-_AT_A_TIME: Final = 1 << 15
 _LARGEST_BLOCK: Final = 4096
 
 
@@ -63,9 +62,9 @@ class Int8:
         codes = [torch.empty(tensor.numel(), dtype=torch.int8) for tensor in tensors.values()]
         scales = [torch.empty(count) for count in counts.values()]
         dice = np.random.Generator(np.random.SFC64(seed))
-        room = torch.empty(max(_AT_A_TIME, self.block))
+        room = torch.empty(max(AT_A_TIME, self.block))
         for tensor, its_codes, its_scales in zip(tensors.values(), codes, scales, strict=True):
-            for first, rows in in_blocks(flat(tensor), self.block, _AT_A_TIME):
+            for first, rows in in_blocks(flat(tensor), self.block, AT_A_TIME):
                 scale = its_scales[first : first + len(rows)]
                 torch.amax(rows.abs(), dim=1, out=scale)
                 scale.mul_(_SHARE).clamp_(min=_SMALLEST_SCALE)
@@ -84,7 +83,7 @@ class Int8:
     def error_bound(self, tensor: Tensor) -> Tensor:
         # Rounding is by less than one step; the factor is for the arithmetic around it.
         bound = torch.empty(tensor.numel())
-        for first, rows in in_blocks(flat(tensor), self.block, _AT_A_TIME):
+        for first, rows in in_blocks(flat(tensor), self.block, AT_A_TIME):
             at = first * self.block
             steps = rows.abs().amax(dim=1, keepdim=True) / _STEPS * (1 + 1e-4) + _SMALLEST_SCALE
             bound[at : at + rows.numel()].view(rows.shape).copy_(steps)

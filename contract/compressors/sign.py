@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from contract.compressors._flat import (
+    AT_A_TIME,
     SCALES,
     flat,
     in_blocks,
@@ -23,7 +24,6 @@ from contract.compressors.base import ChunkedDecoder, Decoder, Stored
 from contract.tensors import Manifest, TensorSpec
 
 _SIGNS: Final = ":signs"
-_AT_A_TIME: Final = 1 << 15
 _LARGEST_BLOCK: Final = 1 << 20
 # What each byte says of eight values: a set bit is a minus.
 _SPREAD: Final = torch.from_numpy(
@@ -61,7 +61,7 @@ class Sign:
             for tensor in tensors.values()
         ]
         scales = [
-            _means(rows) for tensor in tensors.values() for _, rows in in_blocks(flat(tensor), self.block, _AT_A_TIME)
+            _means(rows) for tensor in tensors.values() for _, rows in in_blocks(flat(tensor), self.block, AT_A_TIME)
         ]
         return {_SIGNS: torch.cat(signs), SCALES: torch.cat(scales)}
 
@@ -71,7 +71,7 @@ class Sign:
     def error_bound(self, tensor: Tensor) -> Tensor:
         # Both have the same sign, so the larger is as far as they can be apart.
         bound = tensor.abs().reshape(-1).clone()
-        for first, rows in in_blocks(bound.clone(), self.block, _AT_A_TIME):
+        for first, rows in in_blocks(bound.clone(), self.block, AT_A_TIME):
             at = first * self.block
             bound[at : at + rows.numel()].view(rows.shape).clamp_(min=_means(rows)[:, None])
         return bound.view(tensor.shape)

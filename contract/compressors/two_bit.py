@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from contract.compressors._flat import (
+    AT_A_TIME,
     flat,
     in_blocks,
     num_blocks,
@@ -25,7 +26,6 @@ _SIGNS: Final = ":signs"
 _LARGE: Final = ":large"
 _SMALL_SCALES: Final = ":small_scales"
 _LARGE_SCALES: Final = ":large_scales"
-_AT_A_TIME: Final = 1 << 16
 _LARGEST_BLOCK: Final = 1 << 20
 # What each byte says of eight values, by the bits of a plane.
 _BITS: Final = torch.from_numpy(
@@ -63,7 +63,7 @@ class TwoBit:
         for tensor in tensors.values():
             values = flat(tensor)
             is_large = torch.empty(values.shape, dtype=torch.bool)
-            for first, rows in in_blocks(values, self.block, _AT_A_TIME):
+            for first, rows in in_blocks(values, self.block, AT_A_TIME):
                 among, small, high = _parted(rows)
                 at = first * self.block
                 is_large[at : at + rows.numel()].view(rows.shape).copy_(among)
@@ -84,7 +84,7 @@ class TwoBit:
     def error_bound(self, tensor: Tensor) -> Tensor:
         # Both have the same sign, so the larger is as far as they can be apart.
         bound = tensor.abs().reshape(-1).clone()
-        for first, rows in in_blocks(bound.clone(), self.block, _AT_A_TIME):
+        for first, rows in in_blocks(bound.clone(), self.block, AT_A_TIME):
             _, small, high = _parted(rows)
             at = first * self.block
             bound[at : at + rows.numel()].view(rows.shape).clamp_(min=torch.maximum(small, high)[:, None])
@@ -115,14 +115,22 @@ class _Decoder(ChunkedDecoder):
 
 def _parted(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Which of each row's values are large, and the mean magnitudes of the small and of the large ones."""
-    # In double precision: the sum of a few of the largest float32 is beyond them.
-    magnitudes = rows.abs().to(torch.float64)
-    is_large = magnitudes > magnitudes.mean(dim=1, keepdim=True)
-    num_large = is_large.sum(dim=1)
-    large = torch.where(is_large, magnitudes, 0.0).sum(dim=1) / num_large.clamp(min=1)
-    # What is not a number is not larger than anything, so it is here, and seen.
-    small = torch.where(is_large, 0.0, magnitudes).sum(dim=1) / (rows.shape[1] - num_large)
+    is_large, small, large = _means(rows.abs())
+    if not (torch.isfinite(small).all() and torch.isfinite(large).all()):
+        # The sum of a few of the largest float32 is beyond them. What is not a number stays so.
+        is_large, small, large = _means(rows.abs().to(torch.float64))
     return is_large, small.to(torch.float32), large.to(torch.float32)
+
+
+def _means(magnitudes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`magnitudes` are used up."""
+    width = magnitudes.shape[1]
+    is_large = magnitudes > (magnitudes.sum(dim=1) / width)[:, None]
+    num_large = torch.count_nonzero(is_large, dim=1)
+    large = magnitudes * is_large
+    of_small = magnitudes.sub_(large).sum(dim=1)
+    # A mean that was rounded down may leave nothing below it.
+    return is_large, of_small / (width - num_large).clamp(min=1), large.sum(dim=1) / num_large.clamp(min=1)
 
 
 def _packed(bits: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Tensor:

@@ -94,6 +94,47 @@ def test_one_worker_finishes_what_eight_began(database: Database) -> None:
         assert shop.finish.run_once().finished
 
 
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_what_is_left_at_the_end_and_too_little_for_the_rule_does_not_keep_the_run_from_ending(
+    database: Database, mode: str
+) -> None:
+    training = {"mode": mode, "num_workunits_per_update": 7, "spare_units": 0}
+    aggregation = {"rule": "krum", "num_byzantine": 2}
+    with open_workshop(database, {"training": training, "aggregation": aggregation}) as shop:
+        shop.turn()
+        ada = shop.invite("ada")
+        ada.work(7)
+        assert shop.turn().merged == 7
+        # Of ten units three are left: one delivered, one under way, one that nobody has taken.
+        ada.work()
+        ada.claim()
+        assert shop.turn().version is None
+        report = shop.finish.run_once()
+        problem = "krum needs n >= 2f+3 gradients, here at least 7; there are 3"
+        reason = f"every epoch is computed; the last 3 units are too few for an update: {problem}"
+        assert report.reason == reason
+        assert shop.rows("SELECT state, count(*), min(state_reason) FROM ledger.work_units GROUP BY 1 ORDER BY 1") == [
+            ("cancelled", 3, reason), ("merged", 7, None),
+        ]  # fmt: skip
+        last = "SELECT reason FROM watch.events WHERE subject = 'run' AND new_state = 'finished'"
+        assert shop.rows(last) == [(reason,)]
+
+
+def test_the_last_update_takes_as_many_as_the_rule_can_use(database: Database) -> None:
+    """With this trim nothing is left of six, but of five one is."""
+    changes = {
+        "training": {"mode": "async", "num_workunits_per_update": 5},
+        "aggregation": {"rule": "trimmed_mean", "options": {"trim": 0.4}},
+    }
+    with open_workshop(database, changes) as shop:
+        shop.turn()
+        ada = shop.invite("ada")
+        ada.work(4)
+        shop.turn()
+        ada.work(2)
+        assert shop.turn().merged == 5
+
+
 def test_a_late_gradient_is_discarded_and_its_samples_are_used_once_after_all(shop: Workshop) -> None:
     ada, bob = shop.invite("ada"), shop.invite("bob")
     late = bob.claim()

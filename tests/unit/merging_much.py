@@ -49,9 +49,9 @@ def main() -> None:
     )
     codec = CODECS.build("fp16")
     # One gradient in many places: where they lie is not the coordinator's memory, a real one lies in the database.
-    blob = _blank(blob_manifest(codec, vectors.manifest))
+    blob = blank(blob_manifest(codec, vectors.manifest))
     before = peak_bytes()
-    state = TrainingState.resume(_blank(vectors.manifest), _blank(optimizer_manifest(how)), how, step=0)
+    state = TrainingState.resume(blank(vectors.manifest), blank(optimizer_manifest(how)), how, step=0)
     gradients = []
     for number in range(int(sys.argv[1])):
         verdict = admit(
@@ -67,7 +67,7 @@ def main() -> None:
     print((peak_bytes() - before) / vectors.manifest.num_bytes)  # noqa: T201
 
 
-def _blank(manifest: Manifest) -> bytearray:
+def blank(manifest: Manifest) -> bytearray:
     header = manifest.header()
     blob = bytearray(manifest.blob_bytes)
     blob[: len(header)] = header

@@ -21,3 +21,15 @@ def test_32_gradients_of_25_million_parameters_are_merged_within_a_model_more_th
     )
     # Weights and two moments are three times the model; what a downlink codec left out is one more.
     assert least < float(done.stdout) < least + 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks the system for the highest memory as POSIX has it")
+def test_16_gradients_are_aggregated_within_64_mebibytes_by_any_rule() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.unit.aggregating_much", "16"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(done.stdout) < 64.0

@@ -69,6 +69,18 @@ def test_what_a_codec_left_out_decays_only_where_it_grows_old(overrides: list[st
 
 
 @pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("compression.downlink=two_bits", "compression.downlink: unknown codec 'two_bits'; did you mean two_bit"),
+        ("compression.downlink_options={block: 0}", "compression.downlink: codec two_bit: block must be from 1"),
+    ],
+)
+def test_a_codec_that_versions_cannot_travel_in_is_refused(override: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        new_run(config_of(override), config_file=None)
+
+
+@pytest.mark.parametrize(
     ("overrides", "seconds"),
     [
         (["training.round_deadline=100"], 50),

@@ -9,9 +9,13 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from contract.compressors import CODECS
 from contract.config import Model
 from contract.errors import BarnraiseError, ConfigError
 from contract.workloads import WORKLOADS, options_from
+from coordinator.aggregators import AGGREGATORS
+from coordinator.recipe import Recipe
+from coordinator.training_local import LocalRun, Schooling
 from tests.unit.trained import dataset_for, local_run, small
 
 
@@ -95,6 +99,19 @@ def test_an_epoch_ends_with_a_shorter_unit() -> None:
     for _ in run.updates(3, on_unit=lambda unit: seen.append((unit.epoch, unit.first_sample, unit.num_samples))):
         pass
     assert seen == [(0, 0, 100), (0, 100, 100), (0, 200, 50), (1, 0, 100), (1, 100, 100), (1, 200, 50)]
+
+
+def test_what_is_left_at_the_end_and_too_little_for_the_rule_is_not_used() -> None:
+    workload = small("mlp")
+    recipe = Recipe(rule=AGGREGATORS.build("krum", {"num_byzantine": 1}))
+    schooling = Schooling(
+        batch_size=8, batches_per_unit=4, units_per_update=5, num_epochs=1, recipe=recipe,
+        hyperparameters=workload.hyperparameters, codec=CODECS.build("none"),
+    )  # fmt: skip
+    run = LocalRun(workload, dataset_for(workload), schooling)
+    # Of eight units.
+    assert run.num_updates == 1
+    assert [update.num_samples for update in run.updates(run.num_updates)] == [160]
 
 
 def test_weights_that_explode_are_said() -> None:
