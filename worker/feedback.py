@@ -27,6 +27,8 @@ from worker.ledger import Joined, Lease, Settled
 from worker.uplink import Uplink
 
 _WRITES_EVERY_SECONDS: Final = 5.0
+# A large model is written more rarely: a night of training should not wear somebody's disk.
+_WRITTEN_PER_SECOND: Final = 1 << 20
 _MOST_PROCESSES: Final = 64
 _RUNS_KEPT: Final = 4
 _KEPT_SECONDS: Final = 30 * 24 * 3600
@@ -46,6 +48,7 @@ class ResidueFile:
         self._condition = threading.Condition()
         self._waiting: list[Residue | None] = []
         self._is_closing = False
+        self._pause = max(_WRITES_EVERY_SECONDS, manifest.num_bytes / _WRITTEN_PER_SECOND)
         self._thread = threading.Thread(target=self._run, name="feedback", daemon=True)
         self._thread.start()
 
@@ -100,7 +103,7 @@ class ResidueFile:
             if is_closing:
                 return
             with self._condition:
-                self._condition.wait_for(lambda: self._is_closing, timeout=_WRITES_EVERY_SECONDS)
+                self._condition.wait_for(lambda: self._is_closing, timeout=self._pause)
 
     def _write(self, residue: Residue | None) -> None:
         draft = self._path.with_suffix(".partial")

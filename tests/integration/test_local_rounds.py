@@ -13,7 +13,8 @@ from tests.servers.databases import Database
 
 @pytest.fixture
 def shop(database: Database) -> Iterator[Workshop]:
-    with open_workshop(database, {"training": {"mode": "local", "num_workunits_per_update": 2}}) as made:
+    training = {"mode": "local", "num_workunits_per_update": 2, "outer_learning_rate": 0.7, "outer_momentum": 0.9}
+    with open_workshop(database, {"training": training}) as made:
         yield made
 
 
