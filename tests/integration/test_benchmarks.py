@@ -63,7 +63,7 @@ def test_the_efficiency_of_training_is_measured(capsys: pytest.CaptureFixture[st
 
 
 def test_attacks_are_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attacks, "NUM_SAMPLES", 1 << 10)
+    monkeypatch.setattr(attacks, "NUM_SAMPLES", 1 << 12)
     few = ["--rules", "nnm+krum", "robust", "--attacks", "nan", "scaled 1e30", "--seeds", "1"]
     results = tmp_path / "results.jsonl"
     for _ in range(2):
