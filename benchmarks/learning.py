@@ -23,7 +23,7 @@ import torch
 
 from benchmarks.simulated import AsTheyCome, Traffic, in_rounds
 from benchmarks.table import Row, print_rows, print_table
-from contract.compressors import CODECS
+from contract.compressors import CODECS, encoded
 from contract.deltas import DeltaForm
 from contract.sources import SOURCES, Dataset, Split
 from contract.workloads import WORKLOADS
@@ -202,13 +202,14 @@ def settings() -> Iterator[Setting]:
             yield Setting(name=codec, codec=codec)
     yield Setting(name="sparse, 8 bits", codec="sparse", codec_options={"bits": 8})
     yield Setting(name="sparse, feedback 0.95", codec="sparse", feedback_decay=0.95)
-    yield Setting(name="sparse, rate x 1.5, beta1 0.5", codec="sparse", rate=1.5, beta1=0.5)
+    for rate in (1.5, 2.5):
+        yield Setting(name=f"sparse, rate x {rate}, beta1 0.5", codec="sparse", rate=rate, beta1=0.5)
     local = Setting(name="local", batches_per_unit=_LOCAL_STEPS, outer=(0.7, 0.5))
     yield local
     yield dataclasses.replace(local, name="local, outer 0.7, 0.9", outer=(0.7, 0.9))
     yield dataclasses.replace(local, name="local, sparse", codec="sparse")
     yield dataclasses.replace(local, name="local, sparse, outer 1.0, 0.5", codec="sparse", outer=(1.0, 0.5))
-    for codec in ("sign", "int8"):
+    for codec in ("two_bit", "sign", "int8"):
         yield Setting(name=f"downlink {codec}", downlink=codec)
     yield Setting(name="async, equal workers", speeds=_EQUAL)
     for decay in DECAYS.names:
@@ -252,7 +253,13 @@ def targets(lesson: Lesson, measured: Sequence[Measured]) -> list[Row]:
     for one in measured:
         seeds.setdefault(one.setting, {})[one.seed] = one
     rows = []
-    for name, most in (("sparse", 1.01), ("local", 1.01), ("local, sparse", None), ("downlink sign", 1.01)):
+    for name, most in (
+        ("sparse", 1.01),
+        ("sparse, rate x 2.5, beta1 0.5", 1.01),
+        ("local", 1.01),
+        ("local, sparse", None),
+        ("downlink two_bit", 1.01),
+    ):
         pairs = [(one, seeds[DENSE][seed]) for seed, one in seeds.get(name, {}).items() if seed in seeds.get(DENSE, {})]
         if not pairs:
             continue
@@ -274,6 +281,21 @@ def targets(lesson: Lesson, measured: Sequence[Measured]) -> list[Row]:
         if name == "local, sparse":
             rows.append(_fewer(f"{name}: bytes sent", dense[0].sent_bytes, ours[0].sent_bytes, at_least=2000))
     return rows
+
+
+def sizes(names: Sequence[str]) -> list[list[str]]:
+    """Of one exchange of the workloads as they come: small tensors go whole, and weigh more in the small models of the
+    lessons."""
+    lines = []
+    for name in names:
+        workload = WORKLOADS.build(LESSONS[name].workload)
+        weights = workload.initial(0)
+        whole = len(encoded(CODECS.build("none"), weights, seed=0))
+        for codec in CODECS.names:
+            num_bytes = len(encoded(CODECS.build(codec), weights, seed=0))
+            ratio = whole / num_bytes
+            lines.append([name, codec, f"{num_bytes / 1e6:,.3f}", f"{ratio:,.1f}", f"{ratio * _LOCAL_STEPS:,.0f}"])
+    return lines
 
 
 def _fewer(question: str, dense: int, ours: int, *, at_least: float) -> Row:
@@ -299,7 +321,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="so few samples that nothing is learnt")
     parser.add_argument("--only", default=",".join(LESSONS), help="some of the lessons, separated by commas")
     parser.add_argument("--settings", help="some of the settings, separated by semicolons")
-    parser.add_argument("--seeds", type=int, help="how many runs of each setting")
+    parser.add_argument("--seeds", type=int, help="how many runs of each setting; 0 prints what is kept")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="a file that remembers what was measured")
     given = parser.parse_args(arguments)
@@ -312,7 +334,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.quick:
             lesson = dataclasses.replace(lesson, num_batches=80, num_judged=128, num_seeds=1)
         for setting in chosen.values():
-            for seed in range(given.first_seed, given.first_seed + (given.seeds or lesson.num_seeds)):
+            for seed in range(
+                given.first_seed, given.first_seed + (lesson.num_seeds if given.seeds is None else given.seeds)
+            ):
                 of_before = [
                     one for one in measured if (one.lesson, one.setting, one.seed) != (name, setting.name, seed)
                 ]
@@ -338,6 +362,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ["Medians, in brackets the extremes over the seeds; against dense by seed."],
         )
         print_rows(f"{name}: what was to be reached", targets(lesson, of_lesson))
+    print_table(
+        "Bytes of an exchange",
+        ("workload", "codec", "MB", "times fewer", f"with {_LOCAL_STEPS} local steps"),
+        sizes(given.only.split(",")),
+        ["The blob of a gradient as the codec writes it; the workload with the options it comes with."],
+    )
 
 
 if __name__ == "__main__":
