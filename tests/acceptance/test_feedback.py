@@ -15,8 +15,10 @@ def test_a_worker_that_comes_again_goes_on_to_the_same_bits(tmp_path: Path, data
     assert alone != forgetful, "the memory changes something"
     with open_stage(tmp_path, database, {**TINY, "compression": {"codec": "fp16"}}) as stage:
         stage.leading()
-        ada = stage.worker("ada")
-        with stage.halt_before(6) as gate:
+        # It stands before she comes: a run of a few milliseconds an update would be past it.
+        with stage.gate("model_versions", "INSERT", "NEW.number = 6") as gate:
+            ada = stage.worker("ada")
+            gate.wait_for()
             ada.process.send_signal(signal.SIGTERM)
             stage.wait_for(lambda: ada.process.poll() is not None, "ada's leaving")
             stage.worker("ada")

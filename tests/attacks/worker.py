@@ -98,9 +98,11 @@ class HostileComputer(Computer):
         if chosen is honest:
             self._folder.leave(self._version, unit, result.tensors)
         self._first = self._first or result.tensors
-        return result if attack is None else self._forged(attack, unit, result)
+        what = "honest" if attack is None else f"forged {attack.name}"
+        print(f"{what}: epoch {unit.epoch}, sample {unit.first_sample}", flush=True)  # noqa: T201
+        return result if attack is None else self._forged(attack, result, seed=unit.seed)
 
-    def _forged(self, attack: Attack, unit: Unit, result: GradientResult) -> GradientResult:
+    def _forged(self, attack: Attack, result: GradientResult, *, seed: int) -> GradientResult:
         self._num_forged += 1
         assert self._first is not None
         seen = Seen(
@@ -109,9 +111,8 @@ class HostileComputer(Computer):
             first=self._first,
             num_gradients=self._plot.num_gradients,
             num_byzantine=self._plot.num_byzantine,
-            seed=unit.seed,
+            seed=seed,
         )
-        print(f"forged {attack.name}: epoch {unit.epoch}, sample {unit.first_sample}", flush=True)  # noqa: T201
         return dataclasses.replace(result, tensors=attack.forge(seen))
 
 
