@@ -53,10 +53,9 @@ class Repository:
 
     def commit(self, files: Mapping[str, bytes], *, message: str) -> Commit:
         """All of them or none. Files of the repository that are not among them stay."""
-        # They would be drawn across the coordinator's own screen.
-        disable_progress_bars()
         operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=content) for name, content in files.items()]
-        with self._in_our_words():
+        # Bars would be drawn across the coordinator's own screen.
+        with self._in_our_words(), disable_progress_bars():
             made = self._api().create_commit(self.repo_id, operations, commit_message=message)
         return Commit(oid=made.oid, url=made.commit_url)
 
