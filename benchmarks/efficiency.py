@@ -132,8 +132,8 @@ def sections_for(workload: str, mode: str, per_update: int, downlink: str) -> di
             "num_epochs": 1000,
         },
         "compression": {"codec": "fp16", "downlink": downlink},
-        # The loops measure nothing on held-out data either.
-        "coordinator": {"evaluate_every": 0},
+        # The loops neither measure nor draw anything beside the training.
+        "coordinator": {"evaluate_every": 0, "sample_every": 0},
     }
 
 
