@@ -17,6 +17,7 @@ from coordinator.account import Account
 from coordinator.admission import Admitted, Refused, admit
 from coordinator.aggregators import AGGREGATORS
 from coordinator.cutting import Cutting
+from coordinator.losses import mean_losses
 from coordinator.mathematics import Mathematics
 from coordinator.optimizers import OPTIMIZERS, Optimizer
 from coordinator.privacy import Privacy
@@ -182,10 +183,7 @@ class LocalRun:
         num_samples = sum(result.num_samples for result in results)
         return Update(
             step=self.state.step,
-            losses={
-                name: sum(result.losses[name] * result.num_samples for result in results) / num_samples
-                for name in results[0].losses
-            },
+            losses=mean_losses(results),
             num_samples=num_samples,
             refused=tuple(verdict.verdict for verdict in verdicts if isinstance(verdict, Refused)),
         )

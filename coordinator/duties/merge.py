@@ -16,6 +16,7 @@ from coordinator.leadership import Leadership
 from coordinator.ledger import gradients, units, versions
 from coordinator.ledger.gradients import WaitingGradient
 from coordinator.living_run import LivingRun
+from coordinator.losses import mean_losses
 from coordinator.selection import Overdue, Selection, select
 from coordinator.step import advance, overall_shares
 
@@ -157,12 +158,3 @@ class Merge:
             versions.add_parts(conn, run=living.run, version=version, kind="optimizer", parts=parts)
         versions.record_metrics(conn, run=living.run, version=version, metrics=metrics)
         return overtaken
-
-
-def mean_losses(merged: Sequence[WaitingGradient]) -> dict[str, float]:
-    """Weighted by samples; of those losses that every gradient reports."""
-    names = set.intersection(*(set(gradient.losses) for gradient in merged))
-    total = sum(gradient.num_samples for gradient in merged)
-    return {
-        name: sum(gradient.losses[name] * gradient.num_samples for gradient in merged) / total for name in sorted(names)
-    }
