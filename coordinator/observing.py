@@ -1,4 +1,4 @@
-"""Lets people look: a login each that reads the views, as a file for Barnraise's commands and as an address for psql."""
+"""Lets people look: a login each that reads the views, as a file for our commands and as an address for psql."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import dataclasses
 import hmac
 import secrets
@@ -83,11 +84,11 @@ class Access:
         if self.token is None:
             return True
         wanted = self.token.encode()
-        return any([hmac.compare_digest(wanted, one.encode()) for one in presented])
+        return any(hmac.compare_digest(wanted, one.encode()) for one in presented)
 
 
 class Guard:
-    """Stands before everything else: no answer without its headers, and none to strangers but a request for the token."""
+    """Stands before everything else: no answer without its headers, and strangers are asked for the token."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app, self._access = app, access
@@ -146,11 +147,9 @@ def _presented(headers: Headers, cookie: str) -> list[str]:
     if kind.lower() == "bearer":
         found.append(value.strip())
     elif kind.lower() == "basic":
-        try:
+        with contextlib.suppress(binascii.Error, UnicodeDecodeError):
             # Whatever user is named: the token is the password.
             found.append(base64.b64decode(value, validate=True).decode().partition(":")[2])
-        except (binascii.Error, UnicodeDecodeError):
-            pass
     return found
 
 
@@ -162,7 +161,7 @@ def _host_of(header: str) -> str:
 
 def _not_here() -> Response:
     return PlainTextResponse(
-        "This page answers to localhost alone. `coordinator dashboard --host 0.0.0.0` shows it to others, with a token.\n",
+        "This page answers to localhost alone; `coordinator dashboard --host 0.0.0.0` shows it to others, by a token.\n",
         status_code=421,
     )
 

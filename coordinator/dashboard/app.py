@@ -19,7 +19,6 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
 from contract.errors import BarnraiseError, DatabaseError, NotFound
 from coordinator.dashboard.access import Access, Guard
@@ -46,9 +45,7 @@ def build(
     more_routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """`more_routes` are for what else is to be had at this address, under the same rules of access."""
-    page = Page(
-        reader=reader, archive=archive, drop=drop, most_viewers=most_viewers, slowest_seconds=slowest_seconds
-    )
+    page = Page(reader=reader, archive=archive, drop=drop, most_viewers=most_viewers, slowest_seconds=slowest_seconds)
 
     @contextlib.asynccontextmanager
     async def living(_app: Starlette) -> AsyncIterator[None]:

@@ -30,6 +30,7 @@ class Channel:
         self.run = run
         self.num_viewers = 0
         self.revision = 0
+        self.is_closed = False
         self._sections: dict[str, _Section] = {}
         self._news = asyncio.Event()
 
@@ -51,6 +52,11 @@ class Channel:
             self._sections[name] = _Section(revision=self.revision, body=body)
         self._news.set()
         self._news = asyncio.Event()
+
+    def close(self) -> None:
+        """Whoever waits for news goes home."""
+        self.is_closed = True
+        self._news.set()
 
     def since(self, revision: int) -> bytes:
         """As one JSON object, with the time at which it was put together."""

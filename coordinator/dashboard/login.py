@@ -57,7 +57,7 @@ def looking_engine(place: Place, config: Config, config_file: Path | None) -> En
 def _kept(file: Path) -> _Kept:
     with contextlib.suppress(OSError, ValueError, TypeError):
         return _Kept(**json.loads(file.read_text("utf-8")))
-    # A name for each folder: two pages for one ledger, started in different places, must not change each other's password.
+    # A name for each folder: two pages for one ledger, started in different places, need two passwords.
     kept = _Kept(name=f"dashboard-{secrets.token_hex(4)}", password=secrets.token_urlsafe(24))
     # Where nothing can be written the login is for this process alone.
     with contextlib.suppress(OSError):

@@ -79,6 +79,13 @@ class Reader:
         with self._guard:
             return sum(watched.channel.num_viewers for watched in self._watched.values())
 
+    def end_streams(self) -> None:
+        """In the event loop's thread."""
+        with self._guard:
+            channels = [watched.channel for watched in self._watched.values()]
+        for channel in channels:
+            channel.close()
+
     def _forget_some(self) -> None:
         idle = [run for run, watched in self._watched.items() if not self._is_wanted(watched)]
         for run in idle[: max(0, len(self._watched) - _MOST_RUNS + 1)]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import logging
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import uvicorn
 from sqlalchemy import Engine
@@ -20,77 +22,77 @@ from coordinator.dashboard.app import build
 from coordinator.dashboard.archive import Archive
 from coordinator.dashboard.reader import Reader
 from coordinator.dashboard.sections import Look
+from coordinator.embedded import sockets
 
-_GOODBYE_SECONDS = 2
-_MOST_WAITING = 512
+_GOODBYE_SECONDS: Final = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """`host` and `port` are listened on from the beginning: a port that is taken is said before anything else happens."""
+    """`listeners` are open from the beginning: that a port is taken is said before anything else happens."""
 
     engine: Engine
-    listener: socket.socket
+    listeners: Sequence[socket.socket]
     access: Access
     pooler: bool = False
     more_routes: Sequence[BaseRoute] = ()
 
     def run(self, stop: threading.Event, *, ready: Callable[[], None] = lambda: None) -> None:
         """In this thread. Signals are the caller's business, who sets `stop`."""
-        server = _Server(
-            uvicorn.Config(
-                build(
-                    reader=Reader(self.engine, Look(), pooler=self.pooler), archive=Archive(self.engine),
-                    access=self.access, drop=lambda scope: server.drop(scope), more_routes=self.more_routes,
-                ),
-                log_config=None, access_log=False, server_header=False, ws="none", lifespan="on",
-                timeout_graceful_shutdown=_GOODBYE_SECONDS, proxy_headers=False,
-            )
+        reader = Reader(self.engine, Look(), pooler=self.pooler)
+        app = build(
+            reader=reader, archive=Archive(self.engine), access=self.access, more_routes=self.more_routes,
+            drop=lambda scope: server.drop(scope),
         )  # fmt: skip
-        # What goes wrong between it and one viewer is nobody else's business.
-        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
-        threading.Thread(target=_tell_to_end, args=(stop, server), name="dashboard's end", daemon=True).start()
-        server.serve_until_told(self.listener, ready)
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, ws="none", lifespan="on", proxy_headers=False,
+            timeout_graceful_shutdown=_GOODBYE_SECONDS,
+        )  # fmt: skip
+        server = _Server(config, reader=reader, ready=ready)
+        # Requests that are none are nobody's business.
+        logging.getLogger("uvicorn").setLevel(logging.ERROR)
+        ender = threading.Thread(target=_end_when_told, args=(stop, server), name="dashboard's end", daemon=True)
+        ender.start()
+        server.run(sockets=list(self.listeners))
 
 
 class _Server(uvicorn.Server):
-    def serve_until_told(self, listener: socket.socket, ready: Callable[[], None]) -> None:
-        self._ready = ready
-        self.run(sockets=[listener])
+    def __init__(self, config: uvicorn.Config, *, reader: Reader, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._reader, self._ready = reader, ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._ready()
 
-    def install_signal_handlers(self) -> None:
-        """The command has its own."""
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._reader.end_streams()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """They are left alone."""
+        yield
 
     def drop(self, scope: Scope) -> None:
         """At once, with what was not sent yet."""
         for connection in list(self.server_state.connections):
             if connection.client == tuple(scope["client"]):  # type: ignore[union-attr]
-                connection.transport.abort()  # type: ignore[union-attr]
+                connection.transport.abort()
 
 
-def _tell_to_end(stop: threading.Event, server: uvicorn.Server) -> None:
+def _end_when_told(stop: threading.Event, server: uvicorn.Server) -> None:
     stop.wait()
     server.should_exit = True
 
 
-def listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+def listen(host: str, port: int) -> list[socket.socket]:
     try:
-        if hasattr(socket, "SO_REUSEADDR") and hasattr(socket, "AF_UNIX"):
-            # A port whose server has only just stopped is free; on Windows the option would mean "steal it".
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_MOST_WAITING)
+        return sockets.listen(host, port)
     except OSError as error:
-        listener.close()
         if error.errno == errno.EADDRINUSE:
             raise AddressInUse(
-                f"another program listens at {host} port {port}; choose a port with --port, or coordinator.dashboard_port"
+                f"another program listens at {host} port {port}; choose another port with --port or "
+                "coordinator.dashboard_port"
             ) from error
-        raise AddressInUse(f"the page cannot be served at {host} port {port}: {error.strerror}") from error
-    return listener
+        raise AddressInUse(f"the page cannot be served at {host} port {port}: {error.strerror or error}") from error

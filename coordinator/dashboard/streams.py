@@ -49,7 +49,7 @@ class Stream(Response):
     async def _tell(self, send: Send) -> None:
         await self._sent(send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await self._body(send, f"retry: {_COME_BACK_MILLISECONDS}\n\n".encode())
-        while True:
+        while not self._channel.is_closed:
             if await self._channel.wait(self._revision, seconds=_STILL_HERE_SECONDS):
                 news, self._revision = self._channel.since(self._revision), self._channel.revision
                 await self._body(send, b"event: news\ndata: " + news + b"\n\n")
