@@ -9,7 +9,7 @@ import click
 
 from contract.errors import BarnraiseError
 from contract.logs import told
-from coordinator.commands import audits, database, demo, people, runs, setting_up, sharing, training
+from coordinator.commands import audits, database, demo, people, runs, setting_up, sharing, training, watching
 
 
 def run() -> None:
@@ -63,6 +63,8 @@ for command in (
     people.invite,
     people.revoke,
     people.roster,
+    watching.observe,
+    watching.dashboard,
     database.database,
     demo.demo,
 ):
