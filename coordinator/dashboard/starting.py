@@ -54,5 +54,7 @@ def open_page(
     token = settings.dashboard_token
     access = Access.at(host, listeners[0].getsockname()[1], token=None if token is None else token.get_secret_value())
     engine = looking_engine(place, config, config_file)
-    serving = Serving(engine=engine, listeners=listeners, access=access, pooler=config.database.pooler)
+    serving = Serving(
+        engine=engine, listeners=listeners, access=access, chosen=config.run.name, pooler=config.database.pooler
+    )
     return OpenPage(serving=serving, host=host)
