@@ -2,11 +2,12 @@
 
 /* global uPlot */
 
-import { byId, element, table } from "./elements.js";
+import { element, table } from "./elements.js";
 import { count, measure, rate } from "./words.js";
 
 const ROWS = 12;
 const DASH = [7, 5];
+const MINUTES = [1, 2, 5, 10, 20, 30, 60, 120, 240, 360].map((minutes) => 60 * minutes);
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
@@ -23,8 +24,8 @@ function axis(font, more) {
 
 // A chart that is drawn anew when what it shows has another form, and only filled when there is more of the same.
 class Chart {
-  constructor(id) {
-    this.place = byId(id);
+  constructor(place) {
+    this.place = place;
     this.place.setAttribute("role", "img");
     this.form = null;
     new ResizeObserver(() => this.resize()).observe(this.place);
@@ -67,9 +68,9 @@ class Chart {
 }
 
 export class Curves extends Chart {
-  constructor(id) {
-    super(id);
-    this.legend = byId(`${id}-legend`);
+  constructor(place, legend) {
+    super(place);
+    this.legend = legend;
   }
 
   clear() {
@@ -144,6 +145,33 @@ export class Curves extends Chart {
   }
 }
 
+// Things of different sizes do not share a scale: a small chart each.
+export class Several {
+  constructor(place) {
+    this.place = place;
+    this.charts = new Map();
+  }
+
+  show(curves) {
+    const names = [...new Set(curves.map((curve) => curve.name))];
+    for (const name of names) {
+      if (!this.charts.has(name)) this.charts.set(name, this.add());
+    }
+    return names.flatMap((name) => this.charts.get(name).show(curves.filter((curve) => curve.name === name)));
+  }
+
+  add() {
+    const chart = element("div", { className: "chart" });
+    const legend = element("ul", { className: "legend", "aria-hidden": "true" });
+    this.place.append(element("div", {}, chart, legend));
+    return new Curves(chart, legend);
+  }
+
+  restyle() {
+    for (const chart of this.charts.values()) chart.restyle();
+  }
+}
+
 export class Speed extends Chart {
   show(minutes) {
     const seconds = minutes.map((minute) => Date.parse(minute.minute) / 1000);
@@ -155,6 +183,9 @@ export class Speed extends Chart {
       all[0].push(at);
       all[1].push(place < 0 ? 0 : rates[place]);
     }
+    // So that the last minute has its length too.
+    all[0].push(seconds.at(-1) + 60);
+    all[1].push(rates.at(-1));
     this.draw("speed", all, () => {
       const font = Math.round(0.9 * rem());
       return {
@@ -162,7 +193,7 @@ export class Speed extends Chart {
         cursor: { show: false },
         scales: { y: { range: (_, __, most) => [0, most * 1.1 || 1] } },
         axes: [
-          axis(font, { size: 2.2 * font, space: 5 * font, values: (_, ticks) => ticks.map(hourAndMinute) }),
+          axis(font, { size: 2.2 * font, space: 5 * font, incrs: MINUTES, values: (_, ticks) => ticks.map(hourAndMinute) }),
           axis(font, { size: 4.2 * font, space: 2.8 * font, values: (_, ticks) => ticks.map((tick) => count(tick)) }),
         ],
         series: [
