@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+import re
 import sys
 import threading
 import types
@@ -20,6 +21,7 @@ LogFormat = Literal["text", "json"]
 # Collectors cut lines, often after 16 kB; a traceback says most at its end.
 _MESSAGE_CHARACTERS: Final = 2000
 _EXCEPTION_CHARACTERS: Final = 4000
+_TOKEN: Final = re.compile(r"([?&]token=)[^\s&]+")
 
 
 class JsonLines(logging.Formatter):
@@ -139,8 +141,9 @@ def _thread_fell(fallen: threading.ExceptHookArgs) -> None:
 
 
 def _sound(text: str) -> str:
-    """Half of a pair of surrogates is in Python's strings, and in no other language's JSON."""
-    return text.encode("utf-8", "replace").decode()
+    """Half of a pair of surrogates is in Python's strings, and in no other language's JSON. Logs go further than a
+    terminal: whoever reads them need not hold the dashboard's link."""
+    return _TOKEN.sub(r"\1...", text.encode("utf-8", "replace").decode())
 
 
 def _plain(value: object) -> object:

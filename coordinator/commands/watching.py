@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 from pathlib import Path
 
 import click
 
-from coordinator.commands.options import config_option, ledger, load, overrides_option, stop_on_interrupt
+from contract.logs import LogFormat, log_as_json
+from coordinator.commands.options import (
+    config_option,
+    ledger,
+    load,
+    log_format_option,
+    overrides_option,
+    stop_on_interrupt,
+)
 
 
 @click.command()
@@ -18,8 +28,16 @@ from coordinator.commands.options import config_option, ledger, load, overrides_
 )
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to serve it at; 0 takes a free one. [default: 8400]")
 @click.option("--open", "opens", is_flag=True, help="Open the page in a browser.")
+@log_format_option
+@click.option("--until-input-ends", is_flag=True, hidden=True)
 def dashboard(
-    config_file: Path | None, overrides: tuple[str, ...], host: str | None, port: int | None, opens: bool
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    host: str | None,
+    port: int | None,
+    opens: bool,
+    log_format: LogFormat,
+    until_input_ends: bool,
 ) -> None:
     """Serve a page on which everybody sees the model grow.
 
@@ -30,8 +48,12 @@ def dashboard(
     from coordinator.dashboard.starting import open_page
 
     config = load(config_file, overrides)
+    if log_format == "json":
+        log_as_json(process="dashboard", run=config.run.name)
     stop = threading.Event()
     stop_on_interrupt(stop)
+    if until_input_ends:
+        threading.Thread(target=_end_with_input, args=(stop,), daemon=True).start()
     page = open_page(ledger(config, config_file), config, config_file, host=host, port=port)
 
     def ready() -> None:
@@ -41,6 +63,14 @@ def dashboard(
             webbrowser.open(page.link)
 
     page.serving.run(stop, ready=ready)
+
+
+def _end_with_input(stop: threading.Event) -> None:
+    """However whoever started us ends, killed included, the operating system closes their end of the pipe."""
+    with contextlib.suppress(OSError, ValueError):
+        while sys.stdin.buffer.read(1):
+            pass
+    stop.set()
 
 
 @click.command()

@@ -160,10 +160,10 @@ def _host_of(header: str) -> str:
 
 
 def _not_here() -> Response:
-    return PlainTextResponse(
-        "This page answers to localhost alone; `coordinator dashboard --host 0.0.0.0` shows it to others, by a token.\n",
-        status_code=421,
+    says = (
+        "This page answers to localhost alone; `coordinator dashboard --host 0.0.0.0` shows it to others, with a token"
     )
+    return PlainTextResponse(says + "\n", status_code=421)
 
 
 def _refused(path: str) -> Response:

@@ -39,13 +39,21 @@ def build(
     reader: Reader,
     archive: Archive,
     access: Access,
+    chosen: str | None = None,
     drop: Drop = lambda _scope: None,
     most_viewers: int = _MOST_VIEWERS,
     slowest_seconds: float = SLOWEST_SECONDS,
     more_routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
-    """`more_routes` are for what else is to be had at this address, under the same rules of access."""
-    page = Page(reader=reader, archive=archive, drop=drop, most_viewers=most_viewers, slowest_seconds=slowest_seconds)
+    """`chosen` is the run that is shown first. `more_routes` are what else is to be had here, under the same rules."""
+    page = Page(
+        reader=reader,
+        archive=archive,
+        chosen=chosen,
+        drop=drop,
+        most_viewers=most_viewers,
+        slowest_seconds=slowest_seconds,
+    )
 
     @contextlib.asynccontextmanager
     async def living(_app: Starlette) -> AsyncIterator[None]:
@@ -75,6 +83,7 @@ def build(
 class Page:
     reader: Reader
     archive: Archive
+    chosen: str | None
     drop: Drop
     most_viewers: int
     slowest_seconds: float
@@ -84,7 +93,10 @@ class Page:
 
     async def runs(self, request: Request) -> Response:
         found = await run_in_threadpool(self.archive.runs)
-        return _tagged(request, encoded({"runs": [dataclasses.asdict(run) for run in found]}), "application/json")
+        running = [run.run for run in found if run.state == "running"] or [run.run for run in found]
+        chosen = self.chosen if any(run.run == self.chosen for run in found) else next(iter(running), None)
+        body = encoded({"runs": [dataclasses.asdict(run) for run in found], "chosen": chosen})
+        return _tagged(request, body, "application/json")
 
     async def run(self, request: Request) -> Response:
         channel = await self._channel(request)

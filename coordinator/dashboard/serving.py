@@ -34,6 +34,7 @@ class Serving:
     engine: Engine
     listeners: Sequence[socket.socket]
     access: Access
+    chosen: str | None = None
     pooler: bool = False
     more_routes: Sequence[BaseRoute] = ()
 
@@ -41,8 +42,8 @@ class Serving:
         """In this thread. Signals are the caller's business, who sets `stop`."""
         reader = Reader(self.engine, Look(), pooler=self.pooler)
         app = build(
-            reader=reader, archive=Archive(self.engine), access=self.access, more_routes=self.more_routes,
-            drop=lambda scope: server.drop(scope),
+            reader=reader, archive=Archive(self.engine), access=self.access, chosen=self.chosen,
+            drop=lambda scope: server.drop(scope), more_routes=self.more_routes,
         )  # fmt: skip
         config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, ws="none", lifespan="on", proxy_headers=False,

@@ -57,7 +57,7 @@ def open_page(
     engine = looking_engine(place, config, config_file)
     scraping = Scraping(engine, per_volunteer=settings.metrics_per_volunteer)
     serving = Serving(
-        engine=engine, listeners=listeners, access=access, pooler=config.database.pooler,
+        engine=engine, listeners=listeners, access=access, chosen=config.run.name, pooler=config.database.pooler,
         more_routes=[scraping.route()],
     )  # fmt: skip
     return OpenPage(serving=serving, host=host)

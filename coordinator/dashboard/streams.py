@@ -54,7 +54,7 @@ class Stream(Response):
                 news, self._revision = self._channel.since(self._revision), self._channel.revision
                 await self._body(send, b"event: news\ndata: " + news + b"\n\n")
             else:
-                await self._body(send, b": still here\n\n")
+                await self._body(send, b"event: still\ndata: {}\n\n")
 
     async def _body(self, send: Send, body: bytes) -> None:
         await self._sent(send, {"type": "http.response.body", "body": body, "more_body": True})

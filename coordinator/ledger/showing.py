@@ -28,14 +28,22 @@ _TRAFFIC = text("""
     SELECT coalesce(sum(raw_bytes), 0)::bigint AS raw_bytes, coalesce(sum(coded_bytes), 0)::bigint AS coded_bytes,
            coalesce(sum(sent_bytes), 0)::bigint AS sent_bytes
       FROM watch.bytes WHERE run = :run""")
-# Who is here before who was, and the last who left before all others.
+# Who is here before who was, and the last who left before all others. What arrived of late is known at once; what a
+# worker says of itself comes with its next heartbeat.
 _WORKERS = text("""
-    SELECT w.*, coalesce(a.num_merged, 0) AS num_merged, a.share_accepted
-      FROM (SELECT volunteer, display_name, worker, worker_name, device, joined_at, left_at, left_reason, last_seen_at,
-                   is_present, phase, progress, samples_per_second
-              FROM watch.workers WHERE run = :run
+    SELECT w.volunteer, w.display_name, w.worker, w.worker_name, w.device, w.joined_at, w.left_at, w.left_reason,
+           w.last_seen_at, w.is_present, w.phase, w.progress,
+           coalesce(g.num_samples / greatest(1, least(60, extract(epoch FROM now() - w.joined_at)::double precision)),
+                    w.samples_per_second) AS samples_per_second,
+           coalesce(u.num_units, 0) AS num_units, coalesce(a.num_merged, 0) AS num_merged, a.share_accepted
+      FROM (SELECT * FROM watch.workers WHERE run = :run
              ORDER BY left_at DESC NULLS FIRST, is_present DESC, worker LIMIT :most) w
       LEFT JOIN watch.acceptance a ON a.run = :run AND a.worker = w.worker
+      LEFT JOIN (SELECT worker, count(*) AS num_units FROM watch.units WHERE run = :run AND state = 'leased'
+                  GROUP BY worker) u ON u.worker = w.worker
+      LEFT JOIN (SELECT worker, sum(num_samples) AS num_samples FROM watch.gradients
+                  WHERE run = :run AND state = 'merged' AND finished_at > now() - interval '1 minute'
+                  GROUP BY worker) g ON g.worker = w.worker
      ORDER BY w.left_at DESC NULLS FIRST, w.is_present DESC, w.worker""")
 _HEADCOUNT = text("""
     SELECT count(*) FILTER (WHERE is_present) AS num_present,
@@ -78,6 +86,8 @@ class Traffic:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ShownWorker:
+    """`samples_per_second` were merged in the last minute; `num_units` it has in hand now."""
+
     volunteer: str
     display_name: str
     worker: WorkerId
@@ -91,6 +101,7 @@ class ShownWorker:
     phase: str | None
     progress: float | None
     samples_per_second: float | None
+    num_units: int
     num_merged: int
     share_accepted: float | None
 

@@ -52,6 +52,12 @@ def test_an_exception_is_text() -> None:
     assert "ValueError: x\n" in json.loads(line)["exception"]
 
 
+def test_a_link_that_opens_the_page_is_not_written_down() -> None:
+    said = json.loads(line_of("it is at http://10.0.0.7:8400/?token=secret&run=x", data={"a": "?token=secret"}))
+    assert "secret" not in json.dumps(said)
+    assert said["message"] == "it is at http://10.0.0.7:8400/?token=...&run=x"
+
+
 def test_what_is_not_finite_is_null() -> None:
     said = json.loads(line_of("x", data={"losses": {"a": float("nan"), "b": float("-inf"), "c": 1.5}}))
     assert said["data"] == {"losses": {"a": None, "b": None, "c": 1.5}}
