@@ -120,7 +120,7 @@ class LogLines(Lines):
         self._log = console
 
     def heard(self, place: int, happening: Happening) -> None:
-        with self._log.about(type(happening).__name__.lower(), {"process": place, **dataclasses.asdict(happening)}):
+        with self._log.about(type(happening).__name__.lower(), {"place": place, **dataclasses.asdict(happening)}):
             super().heard(place, happening)
 
 

@@ -22,13 +22,13 @@ _TABLE_ITEMS: Final = {
 _SERVER_ITEMS: Final = {
     "size of the database": ("barnraise_database_size_bytes", "The whole database."),
     "connections to this database": ("barnraise_database_connections", "Sessions: coordinator, workers, onlookers."),
-    "free connections of the server": ("barnraise_database_free_connections", "Each worker takes two."),
+    "free connections of the server": ("barnraise_database_free_connections", "Free connections of the server; each worker takes two."),
     "time since the server started": ("barnraise_database_uptime_seconds", "Since PostgreSQL was started."),
     "transactions since the last freeze": (
-        "barnraise_database_unfrozen_transactions", "The server refuses to write at 2,100 million."
+        "barnraise_database_unfrozen_transactions", "Transactions since the last freeze; the server refuses to write at 2,100 million."
     ),
     "notifications that wait": (
-        "barnraise_database_notification_queue_ratio", "At 1 nobody can submit.",
+        "barnraise_database_notification_queue_ratio", "Notifications that wait, of those that fit; at 1 nobody can submit.",
     ),
 }  # fmt: skip
 
@@ -65,7 +65,7 @@ def _of_runs(runs: Sequence[RunReading]) -> Iterator[Metric]:
     yield gauge("barnraise_version", "Number of the newest version.", each(lambda run: run.progress.head_version))
     yield gauge("barnraise_last_merge_timestamp_seconds", "When the newest version was published.", each(_last_merge))
     yield gauge(
-        "barnraise_units", "Work units by state.",
+        "barnraise_units", "Work units: open, leased, submitted, merged, failed, cancelled.",
         lambda run: [((state,), getattr(run.progress, f"num_{state}")) for state in _UNIT_STATES], "state",
     )  # fmt: skip
     yield counter("barnraise_units_claimed", "Claims of units.", each(lambda run: run.progress.num_begun))
@@ -84,13 +84,13 @@ def _of_runs(runs: Sequence[RunReading]) -> Iterator[Metric]:
         each(lambda run: run.progress.eta_seconds),
     )  # fmt: skip
     yield gauge(
-        "barnraise_workers", "Workers that are here, and those that are silent and did not leave.",
+        "barnraise_workers", "Workers that are present, and those that are silent and did not leave.",
         lambda run: [(("present",), run.headcount.num_present), (("silent",), run.headcount.num_silent)], "state",
     )  # fmt: skip
     yield counter("barnraise_workers_left", "Workers that left.", each(lambda run: run.headcount.num_gone))
     yield gauge("barnraise_suspects", "Workers to have a look at.", each(lambda run: run.num_suspects))
     yield counter(
-        "barnraise_gradients", "Gradients whose fate is known, by fate.",
+        "barnraise_gradients", "Gradients whose fate is known: merged, stale, refused, late.",
         lambda run: [((fate,), getattr(run.fate, f"num_{fate}")) for fate in _FATES], "fate",
     )  # fmt: skip
     yield counter("barnraise_gradients_submitted", "Gradients that arrived.", each(lambda run: run.fate.num_submitted))
@@ -100,7 +100,7 @@ def _of_runs(runs: Sequence[RunReading]) -> Iterator[Metric]:
         each(lambda run: run.fate.mean_staleness),
     )  # fmt: skip
     yield counter(
-        "barnraise_bytes", "Sent up: as values would be whole, as the codec made them, and all that came.",
+        "barnraise_bytes", "Sent up: raw as values would be whole, coded as the codec made them, sent as all that came.",
         lambda run: [((kind,), getattr(run.traffic, f"{kind}_bytes")) for kind in ("raw", "coded", "sent")], "kind",
     )  # fmt: skip
     yield gauge(
@@ -134,7 +134,9 @@ def _acceptance(run: RunReading) -> float | None:
 
 def _steps(runs: Sequence[RunReading]) -> Metric:
     family = SummaryMetricFamily(
-        "barnraise_step_seconds", "How long the steps of a unit took, of the last 1,000.", labels=("run", "step")
+        "barnraise_step_seconds",
+        "How long the steps of a unit took (wait, compute, upload, merge), of the last 1,000.",
+        labels=("run", "step"),
     )
     for run in runs:
         for timing in run.timings:
@@ -149,9 +151,15 @@ def _of_volunteers(runs: Sequence[RunReading]) -> Iterator[Metric]:
     if not people:
         return
     labels = ("run", "volunteer")
-    samples = CounterMetricFamily("barnraise_volunteer_samples_merged", "By person.", labels=labels)
-    units = CounterMetricFamily("barnraise_volunteer_units_merged", "By person.", labels=labels)
-    ratio = GaugeMetricFamily("barnraise_volunteer_acceptance_ratio", "By person.", labels=labels)
+    samples = CounterMetricFamily(
+        "barnraise_volunteer_samples_merged", "Samples of a person that moved the model.", labels=labels
+    )
+    units = CounterMetricFamily(
+        "barnraise_volunteer_units_merged", "Units of a person that moved the model.", labels=labels
+    )
+    ratio = GaugeMetricFamily(
+        "barnraise_volunteer_acceptance_ratio", "Of a person's gradients whose fate is known.", labels=labels
+    )
     workers = GaugeMetricFamily("barnraise_volunteer_workers", "A person's workers that are here.", labels=labels)
     for run, place in people:
         who = (run, place.volunteer)

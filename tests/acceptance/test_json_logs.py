@@ -33,7 +33,7 @@ def test_every_line_of_a_run_is_one_json_object(stage: Stage) -> None:
     assert {line["process"] for line in lines(coordinator)} == {"coordinator"}
     joined = [line for line in lines(ada) if line["logger"] == "barnraise.worker.prepared"]
     assert [line["data"]["name"] for line in joined] == [NAME]
-    assert {line["data"]["process"] for line in lines(bob) if "data" in line} == {0, 1}
+    assert {line["data"]["place"] for line in lines(bob) if "data" in line} == {0, 1}
     assert not [line for actor in stage.actors for line in lines(actor) if line["level"] == "critical"]
 
 

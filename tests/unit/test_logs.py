@@ -118,7 +118,7 @@ def test_a_worker_tells_the_same_with_what_happened(caplog: pytest.LogCaptureFix
     computed, dropped = records(caplog)
     assert computed[0] == "barnraise.worker.computed"
     assert computed[3] == {
-        "process": 0, "unit": 3, "version": 2, "num_samples": 64, "losses": {"loss": 1.0}, "seconds": 2.0
+        "place": 0, "unit": 3, "version": 2, "num_samples": 64, "losses": {"loss": 1.0}, "seconds": 2.0
     }  # fmt: skip
     assert dropped[:3] == ("barnraise.worker.dropped", logging.WARNING, "unit      3  dropped: [bold]" + HOSTILE)
 
