@@ -179,5 +179,5 @@ class Coordinator(Section):
         default=False, description="/metrics also tells of each person by name: a time series each, wherever it goes."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="How much the coordinator tells."
+        default="info", description="The least that is told in logs of coordinator and dashboard (`--log-format json`)."
     )

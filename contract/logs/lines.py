@@ -13,7 +13,7 @@ import re
 import sys
 import threading
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 LogFormat = Literal["text", "json"]
@@ -49,13 +49,13 @@ class JsonLines(logging.Formatter):
         return json.dumps(said, ensure_ascii=True, allow_nan=False)
 
 
-def log_as_json(*, process: str, run: str, write: Callable[[bytes], None] | None = None) -> None:
+def log_as_json(*, process: str, run: str, level: str = "info") -> None:
     """From here on all that this process says goes to standard error as JSON lines: its own words, warnings, what
     libraries log or print, and threads that fall."""
     root = logging.getLogger()
-    root.handlers[:] = [_Handler(JsonLines(process=process, run=run), write or _to_standard_error)]
+    root.handlers[:] = [_Handler(JsonLines(process=process, run=run))]
     root.setLevel(logging.WARNING)
-    logging.getLogger("barnraise").setLevel(logging.INFO)
+    logging.getLogger("barnraise").setLevel(level.upper())
     logging.captureWarnings(True)
     threading.excepthook = _thread_fell
     sys.stdout = Printed(logging.getLogger("barnraise.stdout"), logging.INFO)
@@ -108,10 +108,9 @@ class Printed(io.TextIOBase):
 
 
 class _Handler(logging.Handler):
-    def __init__(self, formatter: JsonLines, write: Callable[[bytes], None]) -> None:
+    def __init__(self, formatter: JsonLines) -> None:
         super().__init__()
         self.setFormatter(formatter)
-        self._write = write
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -120,7 +119,7 @@ class _Handler(logging.Handler):
             # A library whose message does not fit its arguments.
             self.handleError(record)
             return
-        self._write(f"{line}\n".encode())
+        _to_standard_error(f"{line}\n".encode())
 
 
 def _to_standard_error(line: bytes) -> None:

@@ -51,7 +51,7 @@ def start(
     config = load(config_file, (*overrides, *more))
     console = Console(soft_wrap=True)
     if log_format == "json":
-        log_as_json(process="coordinator", run=config.run.name)
+        log_as_json(process="coordinator", run=config.run.name, level=config.coordinator.log_level)
         console = LogConsole(process="coordinator", topic="start")
     token = config.huggingface.token
     try:

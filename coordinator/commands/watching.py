@@ -49,7 +49,7 @@ def dashboard(
 
     config = load(config_file, overrides)
     if log_format == "json":
-        log_as_json(process="dashboard", run=config.run.name)
+        log_as_json(process="dashboard", run=config.run.name, level=config.coordinator.log_level)
     stop = threading.Event()
     stop_on_interrupt(stop)
     if until_input_ends:

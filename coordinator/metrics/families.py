@@ -22,15 +22,20 @@ _TABLE_ITEMS: Final = {
 _SERVER_ITEMS: Final = {
     "size of the database": ("barnraise_database_size_bytes", "The whole database."),
     "connections to this database": ("barnraise_database_connections", "Sessions: coordinator, workers, onlookers."),
-    "free connections of the server": ("barnraise_database_free_connections", "Free connections of the server; each worker takes two."),
+    "free connections of the server": (
+        "barnraise_database_free_connections",
+        "Free connections of the server; each worker takes two.",
+    ),
     "time since the server started": ("barnraise_database_uptime_seconds", "Since PostgreSQL was started."),
     "transactions since the last freeze": (
-        "barnraise_database_unfrozen_transactions", "Transactions since the last freeze; the server refuses to write at 2,100 million."
+        "barnraise_database_unfrozen_transactions",
+        "Transactions since the last freeze; the server refuses to write at 2,100 million.",
     ),
     "notifications that wait": (
-        "barnraise_database_notification_queue_ratio", "Notifications that wait, of those that fit; at 1 nobody can submit.",
+        "barnraise_database_notification_queue_ratio",
+        "Notifications that wait, of those that fit; at 1 nobody can submit.",
     ),
-}  # fmt: skip
+}
 
 
 def up(is_up: bool) -> Metric:
@@ -100,7 +105,8 @@ def _of_runs(runs: Sequence[RunReading]) -> Iterator[Metric]:
         each(lambda run: run.fate.mean_staleness),
     )  # fmt: skip
     yield counter(
-        "barnraise_bytes", "Sent up: raw as values would be whole, coded as the codec made them, sent as all that came.",
+        "barnraise_bytes",
+        "Sent up: raw as values would be whole, coded as the codec made them, sent as all that came.",
         lambda run: [((kind,), getattr(run.traffic, f"{kind}_bytes")) for kind in ("raw", "coded", "sent")], "kind",
     )  # fmt: skip
     yield gauge(

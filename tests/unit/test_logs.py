@@ -151,3 +151,15 @@ sys.stderr.write("half a line")
     assert "ZeroDivisionError" in next(one for one in said if one["logger"] == "barnraise.thread")["exception"]
     assert said[-1]["message"] == "half a line"
     assert not any(one["message"] == "chatter" for one in said)
+
+
+def test_what_is_below_the_level_is_not_told() -> None:
+    code = """
+import logging
+from contract.logs import log_as_json
+log_as_json(process="coordinator", run="r", level="warning")
+for level in ("info", "warning"):
+    getattr(logging.getLogger("barnraise.coordinator"), level)(level)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["warning"]
