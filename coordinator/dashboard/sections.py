@@ -24,7 +24,7 @@ _LARGEST_SHARE: Final = 0.1
 _HELD_OUT: Final = "held_out/"
 
 
-class Look:
+class Looking:
     """For one thread. What sums up a whole run may be left out of an answer: then it is as it was."""
 
     def __init__(self) -> None:
