@@ -57,6 +57,8 @@ def log_as_json(*, process: str, run: str, level: str = "info") -> None:
     root.setLevel(logging.WARNING)
     logging.getLogger("barnraise").setLevel(level.upper())
     logging.captureWarnings(True)
+    # A bar that is redrawn ten times a second would be ten lines a second.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     threading.excepthook = _thread_fell
     sys.stdout = Printed(logging.getLogger("barnraise.stdout"), logging.INFO)
     sys.stderr = Printed(logging.getLogger("barnraise.stderr"), logging.WARNING)

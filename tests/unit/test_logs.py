@@ -136,6 +136,8 @@ thread = threading.Thread(target=lambda: 1 / 0, name="t")
 thread.start(); thread.join()
 from contract.errors import DatabaseFull
 assert told(DatabaseFull(), process="worker")
+from huggingface_hub.utils import are_progress_bars_disabled
+assert are_progress_bars_disabled()
 sys.stderr.write("half a line")
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
