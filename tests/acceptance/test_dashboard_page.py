@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import time
@@ -20,7 +21,7 @@ from tests.acceptance.chromium import barriers, open_browser, visit
 from tests.acceptance.test_servers_that_fail import private_database
 from tests.integration.classroom import PASSWORD, Classroom, claim, join, new_run, open_classroom, submission
 from tests.integration.open_house import OpenHouse, keep_sample, open_house, publish
-from tests.servers.databases import Database
+from tests.servers.databases import Database, Workshop
 from worker import ledger
 
 LIVE_WITHIN_SECONDS = 2.0
@@ -33,13 +34,19 @@ def browser() -> Iterator[Browser]:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def busy(workshop: Workshop, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenHouse]:
+    """A house full of people, for those who only look."""
+    database = workshop.create(template=template)
+    with open_furnished(database) as room, open_house(room, tmp_path_factory.mktemp("busy")) as opened:
+        fill(room)
+        yield opened
+    workshop.retire(database)
+
+
 @pytest.fixture
 def classroom(database: Database) -> Iterator[Classroom]:
-    with open_classroom(database) as room:
-        with room.owner.begin() as conn:
-            conn.execute(
-                text("""UPDATE ledger.runs SET data = '{"num_samples": 100}', training = '{"num_epochs": 2}'""")
-            )
+    with open_furnished(database) as room:
         yield room
 
 
@@ -47,6 +54,16 @@ def classroom(database: Database) -> Iterator[Classroom]:
 def house(classroom: Classroom, tmp_path: Path) -> Iterator[OpenHouse]:
     with open_house(classroom, tmp_path) as opened:
         yield opened
+
+
+@contextlib.contextmanager
+def open_furnished(database: Database) -> Iterator[Classroom]:
+    """The run knows how much there is to learn, and how often."""
+    extent = """UPDATE ledger.runs SET data = '{"num_samples": 100}', training = '{"num_epochs": 2}'"""
+    with open_classroom(database) as room:
+        with room.owner.begin() as conn:
+            conn.execute(text(extent))
+        yield room
 
 
 def picture(shade: int) -> bytes:
@@ -99,9 +116,8 @@ def test_an_empty_ledger_and_an_empty_room_are_said_honestly(
         wait_for(page, "#notice", re.compile("No coordinator leads this run"))
 
 
-def test_everything_is_shown(browser: Browser, house: OpenHouse) -> None:
-    fill(house.room)
-    with visit(browser, house.address) as page:
+def test_everything_is_shown(browser: Browser, busy: OpenHouse) -> None:
+    with visit(browser, busy.address) as page:
         expect(page.locator("#workers-table tbody tr")).to_have_count(2)
         expect(page.locator("#leaders-table tbody tr")).to_have_count(1)
         wait_for(page, "#leaders-table tbody th", re.compile("alice"))
@@ -154,9 +170,8 @@ def test_names_and_reasons_are_never_read_as_markup(browser: Browser, house: Ope
         assert page.locator("img[src='x']").count() == 0
 
 
-def test_the_keyboard_reaches_everything(browser: Browser, house: OpenHouse) -> None:
-    fill(house.room)
-    with visit(browser, house.address) as page:
+def test_the_keyboard_reaches_everything(browser: Browser, busy: OpenHouse) -> None:
+    with visit(browser, busy.address) as page:
         wait_for(page, "#version", "2")
         expect(page.locator("#through")).to_be_visible()
         focused = "document.activeElement.id || document.activeElement.className || document.activeElement.tagName"
@@ -175,17 +190,21 @@ def test_the_keyboard_reaches_everything(browser: Browser, house: OpenHouse) -> 
         assert outline == "solid", "where the focus is can be seen"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("query", "width"), [("", 1280), ("?type=big", 1920), ("", 360)])
-def test_nothing_stands_in_anybodys_way(
-    browser: Browser, house: OpenHouse, scheme: str, query: str, width: int
-) -> None:
-    fill(house.room)
-    with visit(browser, f"{house.address}/{query}", width=width, height=900, color_scheme=scheme) as page:
+@pytest.mark.parametrize(
+    ("query", "width", "scheme"), [("", 1280, "light"), ("?type=big", 1920, "dark"), ("", 360, "dark")]
+)
+def test_nothing_stands_in_anybodys_way(browser: Browser, busy: OpenHouse, query: str, width: int, scheme: str) -> None:
+    with visit(browser, f"{busy.address}/{query}", width=width, height=900, color_scheme=scheme) as page:
         wait_for(page, "#version", "2")
         expect(page.locator("#picture")).to_be_visible()
         expect(page.locator("#loss-chart canvas")).to_be_visible()
         assert barriers(page) == ""
+
+
+def test_a_barrier_is_seen(browser: Browser) -> None:
+    with visit(browser, "about:blank") as page:
+        page.set_content("<html lang=en><title>.</title><main><p style='color:#999;background:#aaa'>grey</p></main>")
+        assert "contrast" in barriers(page)
 
 
 def test_a_change_of_state_is_read_aloud(browser: Browser, house: OpenHouse) -> None:
@@ -209,9 +228,8 @@ def test_a_phone_scrolls_in_one_direction_only(browser: Browser, house: OpenHous
         assert page.evaluate("document.documentElement.scrollWidth") == 320
 
 
-def test_a_projector_shows_it_all_on_one_screen(browser: Browser, house: OpenHouse) -> None:
-    fill(house.room)
-    with visit(browser, f"{house.address}/?type=big", width=1920, height=1080) as page:
+def test_a_projector_shows_it_all_on_one_screen(browser: Browser, busy: OpenHouse) -> None:
+    with visit(browser, f"{busy.address}/?type=big", width=1920, height=1080) as page:
         wait_for(page, "#sample-words", re.compile("^version 2"))
         assert page.evaluate("document.documentElement.scrollHeight") == 1080
         for shown in ("#version", "#picture", "#loss-chart", "#leaders-table"):
