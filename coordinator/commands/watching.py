@@ -57,8 +57,7 @@ def dashboard(
     page = open_page(ledger(config, config_file), config, config_file, host=host, port=port)
 
     def ready() -> None:
-        for line in page.told():
-            click.echo(line)
+        click.echo("\n".join(page.told()))
         if opens:
             webbrowser.open(page.link)
 

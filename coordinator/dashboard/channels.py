@@ -93,7 +93,7 @@ class Channel:
 
 
 def encoded(value: Json) -> bytes:
-    """As every browser reads it: no infinities, times in UTC."""
+    """As every browser reads it: no infinities, times in UTC. Five digits are more than a screen shows."""
     return json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
@@ -104,7 +104,7 @@ def _plain(value: Any) -> Any:
         case list() | tuple():
             return [_plain(one) for one in value]
         case float():
-            return value if value - value == 0 else None
+            return float(f"{value:.5g}") if math.isfinite(value) else None
         case datetime.datetime():
             return value.astimezone(datetime.UTC).isoformat(timespec="milliseconds")
         case datetime.timedelta():

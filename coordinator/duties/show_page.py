@@ -3,6 +3,7 @@ ends a run."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import subprocess
@@ -27,6 +28,48 @@ class Report:
     problem: str | None = None
 
 
+class _Page:
+    """One process, and what it says: where it is, and what it complains of."""
+
+    def __init__(self, options: Sequence[str], secrets: Mapping[str, str]) -> None:
+        where_we_are = str(Path(__file__).resolve().parents[2])
+        path = os.pathsep.join(filter(None, [where_we_are, os.environ.get("PYTHONPATH")]))
+        with contextlib.ExitStack() as undoing:
+            self._said = undoing.enter_context(tempfile.TemporaryFile())
+            self._complained = undoing.enter_context(tempfile.TemporaryFile())
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "coordinator", "dashboard", "--until-input-ends", *options],
+                stdin=subprocess.PIPE, stdout=self._said, stderr=self._complained,
+                env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **secrets},
+                # Ctrl-C in the terminal is for the coordinator, which ends it in order.
+                start_new_session=sys.platform != "win32",
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            )  # fmt: skip
+            self._closing = undoing.pop_all()
+
+    def said(self) -> list[str]:
+        return _lines(self._said)
+
+    def complained(self) -> list[str]:
+        return _lines(self._complained)
+
+    def end(self) -> None:
+        """It takes the end of its input for ours."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(_GOODBYE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._closing.close()
+
+
+def _lines(file: IO[bytes]) -> list[str]:
+    file.seek(0)
+    return file.read(_MOST_WORDS).decode("utf-8", errors="replace").rstrip().splitlines()
+
+
 @dataclasses.dataclass(slots=True, kw_only=True)
 class ShowPage:
     """`options` are those of `coordinator dashboard`; `secrets` reach it by its environment, which nobody else sees."""
@@ -34,74 +77,44 @@ class ShowPage:
     options: Sequence[str]
     secrets: Mapping[str, str]
     first_pause_seconds: float = _FIRST_PAUSE_SECONDS
-    _process: subprocess.Popen[bytes] | None = None
-    _words: IO[bytes] | None = None
-    _num_told: int = 0
-    _told_problem: str | None = None
+    _page: _Page | None = None
+    _is_there: bool = False
+    _told: str | None = None
     _pause_seconds: float = 0.0
     _not_before: float = 0.0
 
     @property
-    def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
+    def has_process(self) -> bool:
+        return self._page is not None
 
     def run_once(self) -> Report:
-        if self._process is None:
+        if self._page is None:
             return self._begin() if time.monotonic() >= self._not_before else Report()
-        if self._process.poll() is not None:
-            return self._fallen(self._process.returncode)
-        said = self._said() if self._num_told == 0 else []
-        if said:
-            self._num_told, self._told_problem, self._pause_seconds = len(said), None, 0.0
-        return Report(lines=tuple(said))
+        code = self._page.process.poll()
+        if code is not None:
+            complained = self._page.complained()
+            self.end()
+            last = complained[-1] if complained else f"it ended with code {code}"
+            return self._postponed(f"the dashboard is not there ({last}); the run goes on, and it is tried again")
+        lines = [] if self._is_there else self._page.said()
+        if lines:
+            self._is_there, self._told, self._pause_seconds = True, None, 0.0
+        return Report(lines=tuple(lines))
 
     def end(self) -> None:
-        if self._process is not None:
-            assert self._process.stdin is not None
-            # It takes that for our end.
-            self._process.stdin.close()
-            try:
-                self._process.wait(_GOODBYE_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._forget()
+        if self._page is not None:
+            self._page.end()
+            self._page, self._is_there = None, False
 
     def _begin(self) -> Report:
-        where_we_are = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join(filter(None, [where_we_are, os.environ.get("PYTHONPATH")]))
         try:
-            self._words = tempfile.TemporaryFile()  # noqa: SIM115  closed when the process is forgotten
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "coordinator", "dashboard", "--until-input-ends", *self.options],
-                stdin=subprocess.PIPE, stdout=self._words, stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **self.secrets},
-                # Ctrl-C in the terminal is for the coordinator, which ends it in order.
-                start_new_session=sys.platform != "win32",
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-            )  # fmt: skip
+            self._page = _Page(self.options, self.secrets)
         except OSError as error:
             return self._postponed(f"the dashboard cannot be started: {error.strerror or error}")
         return Report()
 
-    def _fallen(self, code: int) -> Report:
-        said = self._said()[self._num_told :]
-        self._forget()
-        last = said[-1] if said else f"it ended with code {code}"
-        return self._postponed(f"the dashboard is not there ({last}); the run goes on, and it is tried again")
-
     def _postponed(self, problem: str) -> Report:
         self._pause_seconds = min(max(self.first_pause_seconds, 2 * self._pause_seconds), _LONGEST_PAUSE_SECONDS)
         self._not_before = time.monotonic() + self._pause_seconds
-        is_news, self._told_problem = problem != self._told_problem, problem
+        is_news, self._told = problem != self._told, problem
         return Report(problem=problem if is_news else None)
-
-    def _said(self) -> list[str]:
-        assert self._words is not None
-        self._words.seek(0)
-        return self._words.read(_MOST_WORDS).decode("utf-8", errors="replace").rstrip().splitlines()
-
-    def _forget(self) -> None:
-        assert self._words is not None
-        self._words.close()
-        self._process, self._words, self._num_told = None, None, 0

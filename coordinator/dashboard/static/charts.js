@@ -173,19 +173,14 @@ export class Several {
 }
 
 export class Speed extends Chart {
-  show(minutes) {
-    const seconds = minutes.map((minute) => Date.parse(minute.minute) / 1000);
-    const rates = minutes.map((minute) => minute.samples_per_second);
-    const all = [[], []];
-    // A minute in which nothing was merged is not in the list, and is no gap either.
-    for (let at = seconds[0]; at <= seconds.at(-1); at += 60) {
-      const place = seconds.indexOf(at);
-      all[0].push(at);
-      all[1].push(place < 0 ? 0 : rates[place]);
-    }
-    // So that the last minute has its length too.
-    all[0].push(seconds.at(-1) + 60);
-    all[1].push(rates.at(-1));
+  show(steps, secondsEach) {
+    const seconds = steps.map((step) => Date.parse(step.at) / 1000);
+    const rates = steps.map((step) => step.samples_per_second);
+    // Once more at the end, so that the last step has its length too.
+    const all = [
+      [...seconds, seconds.at(-1) + secondsEach],
+      [...rates, rates.at(-1)],
+    ];
     this.draw("speed", all, () => {
       const font = Math.round(0.9 * rem());
       return {
@@ -211,7 +206,7 @@ export class Speed extends Chart {
     const most = Math.max(...rates);
     this.place.setAttribute(
       "aria-label",
-      `Samples merged per second, minute by minute: ${rate(rates.at(-1))} in the last minute, at most ${rate(most)}.`,
+      `Samples merged per second: ${rate(rates.at(-1))} of late, at most ${rate(most)}.`,
     );
   }
 }

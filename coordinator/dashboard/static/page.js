@@ -108,21 +108,20 @@ class Page {
   }
 
   drawSpeed() {
-    // The minute that still runs looks slower than it is.
-    const minutes = this.known.throughput.filter((one) => Date.parse(one.minute) + 60000 <= this.live.now());
-    const isEnough = minutes.length > 1;
+    const { steps, seconds_each: each } = this.known.throughput;
+    const isEnough = steps.length > 1;
     say("speed-empty", isEnough ? "" : "Two full minutes with merges make the first line.");
     show("speed-table-of", isEnough);
     if (!isEnough) {
       this.speed.clear();
       return;
     }
-    this.speed.show(minutes);
+    this.speed.show(steps, each);
     byId("speed-table").replaceChildren(
       table(
-        "The last minutes in which something was merged",
-        ["minute", "units", "samples per second"],
-        minutes.slice(-12).map((one) => [time(one.minute), count(one.num_units), rate(one.samples_per_second)]),
+        `The last steps of ${duration(each)} each`,
+        ["from", "units", "samples per second"],
+        steps.slice(-12).map((one) => [time(one.at), count(one.num_units), rate(one.samples_per_second)]),
       ),
     );
   }
