@@ -15,8 +15,9 @@ from typing import IO
 from rich.console import Console
 
 from contract.config import Config
-from contract.logs import LogFormat, log_as_json
+from contract.logs import LogFormat
 from contract.logs.console import LogConsole
+from contract.logs.lines import log_as_json
 from worker.happenings import Happening, to_line
 from worker.invitation import load_invitation
 from worker.manners import take_turns

@@ -14,9 +14,7 @@ import sys
 import threading
 import types
 from collections.abc import Mapping
-from typing import Any, Final, Literal
-
-LogFormat = Literal["text", "json"]
+from typing import Any, Final
 
 # Collectors cut lines, often after 16 kB; a traceback says most at its end.
 _MESSAGE_CHARACTERS: Final = 2000
@@ -66,8 +64,8 @@ def log_as_json(*, process: str, run: str, level: str = "info") -> None:
     atexit.register(sys.stderr.close)
 
 
-def told(error: BaseException, *, process: str) -> bool:
-    """Whether logs are JSON; then what ended the process is told there, with all of its story."""
+def tell_the_end(error: BaseException, *, process: str) -> bool:
+    """False where logs are not JSON."""
     if not any(isinstance(handler, _Handler) for handler in logging.getLogger().handlers):
         return False
     logging.getLogger(f"barnraise.{process}").critical(str(error), exc_info=error)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from contract.logs import LogFormat, log_as_json
+from contract.logs import LogFormat
 from coordinator.commands.options import (
     as_typed,
     config_option,
@@ -41,6 +41,7 @@ def start(
     from rich.console import Console
 
     from contract.logs.console import LogConsole
+    from contract.logs.lines import log_as_json
     from coordinator.greeting import address_of
     from coordinator.hub.beginning import HubOrigin
     from coordinator.place import open_place

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from contract.logs import LogFormat, log_as_json
+from contract.logs import LogFormat
 from coordinator.commands.options import (
     config_option,
     ledger,
@@ -49,6 +49,8 @@ def dashboard(
 
     config = load(config_file, overrides)
     if log_format == "json":
+        from contract.logs.lines import log_as_json
+
         log_as_json(process="dashboard", run=config.run.name, level=config.coordinator.log_level)
     stop = threading.Event()
     stop_on_interrupt(stop)

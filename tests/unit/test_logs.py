@@ -126,7 +126,8 @@ def test_a_worker_tells_the_same_with_what_happened(caplog: pytest.LogCaptureFix
 def test_all_that_a_process_says_is_json() -> None:
     code = """
 import sys, threading, warnings, logging
-from contract.logs import log_as_json, told
+from contract.logs import told
+from contract.logs.lines import log_as_json
 log_as_json(process="worker", run="r")
 print("printed")
 warnings.warn("beware")
@@ -158,7 +159,7 @@ sys.stderr.write("half a line")
 def test_what_is_below_the_level_is_not_told() -> None:
     code = """
 import logging
-from contract.logs import log_as_json
+from contract.logs.lines import log_as_json
 log_as_json(process="coordinator", run="r", level="warning")
 for level in ("info", "warning"):
     getattr(logging.getLogger("barnraise.coordinator"), level)(level)
