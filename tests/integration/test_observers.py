@@ -35,7 +35,7 @@ FORBIDDEN = {
 
 def admit(engine: Engine, name: str = "ada", *, renew: bool = False) -> str:
     with engine.begin() as conn:
-        return observers.admit(conn, name=name, password=PASSWORD, renew=renew).role
+        return observers.admit(conn, name=name, password=PASSWORD, limits=logins.Limits(), renew=renew).role
 
 
 def test_an_observer_reads_every_view(classroom: Classroom, connect_as: ConnectAs) -> None:
