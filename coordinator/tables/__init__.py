@@ -1,6 +1,6 @@
-"""The ledger's tables, which are Alembic's target: those of the work, and those of what is shown of it."""
+"""The ledger's tables, which are Alembic's target: those of the work, of what is shown of it, and of who did it."""
 
-from coordinator.tables import shown
+from coordinator.tables import record, shown
 from coordinator.tables.work import NOTABLE_EVENT, metadata
 
-__all__ = ["NOTABLE_EVENT", "metadata", "shown"]
+__all__ = ["NOTABLE_EVENT", "metadata", "record", "shown"]
