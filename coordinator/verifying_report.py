@@ -14,7 +14,8 @@ def lines(found: Verified) -> Iterator[str]:
         yield f"run {found.run}: no sound link" if found.broken else f"run {found.run}: nothing was merged yet"
     else:
         extent = "1 contribution" if found.num_links == 1 else f"{found.num_links} contributions"
-        sound = f"the chain is whole, {extent}" if found.broken is None else f"{extent} are sound"
+        are = "is" if found.num_links == 1 else "are"
+        sound = f"the chain is whole, {extent}" if found.broken is None else f"{extent} {are} sound"
         yield f"run {found.run}: {sound}, {found.num_samples} samples ({found.seconds:.1f} s)"
         yield f"head: link {found.head.number}, {found.head.hash.hex()}"
     for sought in found.sought:
