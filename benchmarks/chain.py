@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = verify(ledger.owner, run="bench")
         grown = _peak_bytes() - before
         assert found.is_whole, found.broken
-        assert found.num_links == num_links
+        assert found.whole.num_links == num_links
         merged = merge_often(ledger, first=Version(num_links // each + 2), times=given.merges, each=each)
     without, linked = statistics.median(merged.without), statistics.median(merged.linked)
     print_rows(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, Engine
 
@@ -45,14 +45,20 @@ class Sought:
     number: int | None
 
 
+@dataclasses.dataclass(slots=True)
+class Sum:
+    num_links: int = 0
+    num_samples: int = 0
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """`num_links`, `num_samples` and `head` are of the sound part."""
+    """`head`, `whole` and `by_volunteer` are of the sound part."""
 
     run: str
-    num_links: int
-    num_samples: int
     head: Head | None
+    whole: Sum
+    by_volunteer: Mapping[str, Sum]
     broken: Broken | None
     sought: Sequence[Sought]
     seconds: float
@@ -77,9 +83,9 @@ def verify(engine: Engine, *, run: str, expected: Sequence[str] = ()) -> Verifie
         broken = _first_broken_link(conn, record, sound) or _first_merge_without_links(conn, record)
     return Verified(
         run=run,
-        num_links=sound.head.number if sound.head else 0,
-        num_samples=sound.num_samples,
         head=sound.head,
+        whole=sound.whole,
+        by_volunteer=sound.by_volunteer,
         broken=broken,
         sought=[Sought(digits=digits, number=number) for digits, number in sound.sought.items()],
         seconds=time.monotonic() - began,
@@ -91,12 +97,15 @@ class _Sound:
 
     def __init__(self, expected: Sequence[str]) -> None:
         self.head: Head | None = None
-        self.num_samples = 0
+        self.whole = Sum()
+        self.by_volunteer: dict[str, Sum] = {}
         self.sought: dict[str, int | None] = dict.fromkeys(expected)
 
     def add(self, link: Link) -> None:
         self.head = Head(number=link.number, hash=link.hash)
-        self.num_samples += link.num_samples
+        for total in (self.whole, self.by_volunteer.setdefault(link.volunteer, Sum())):
+            total.num_links += 1
+            total.num_samples += link.num_samples
         if self.sought:
             digits = link.hash.hex()
             self.sought.update({sought: link.number for sought in self.sought if digits.startswith(sought)})

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 
-from coordinator.verifying import Verified
+from coordinator.verifying import Sum, Verified
 
 
-def lines(found: Verified) -> Iterator[str]:
+def lines(found: Verified, *, people: bool = False) -> Iterator[str]:
     """Of the sound part; what is broken is the error's to say."""
     if found.head is None:
-        yield f"run {found.run}: no sound link" if found.broken else f"run {found.run}: nothing was merged yet"
+        yield f"run {found.run}: no link is sound" if found.broken else f"run {found.run}: nothing was merged yet"
     else:
-        extent = "1 contribution" if found.num_links == 1 else f"{found.num_links} contributions"
-        are = "is" if found.num_links == 1 else "are"
-        sound = f"the chain is whole, {extent}" if found.broken is None else f"{extent} {are} sound"
-        yield f"run {found.run}: {sound}, {found.num_samples} samples ({found.seconds:.1f} s)"
-        yield f"head: link {found.head.number}, {found.head.hash.hex()}"
+        state, end = ("the chain is whole", "head") if found.broken is None else ("sound", "last sound one")
+        yield f"run {found.run}: {state}: {_extent(found.whole)} ({found.seconds:.1f} s)"
+        yield f"{end}: link {found.head.number}, {found.head.hash.hex()}"
     for sought in found.sought:
         if sought.number is not None:
             yield f"expected {sought.digits}: link {sought.number}, unchanged up to there since it was written down"
+    if people:
+        for volunteer, total in _largest_first(found):
+            yield f"{volunteer}: {_extent(total)}"
 
 
 def problem(found: Verified) -> str | None:
@@ -40,11 +42,20 @@ def as_json(found: Verified) -> str:
     values = {
         "run": found.run,
         "whole": found.is_whole,
-        "num_links": found.num_links,
-        "num_samples": found.num_samples,
+        **dataclasses.asdict(found.whole),
+        "volunteers": {volunteer: dataclasses.asdict(total) for volunteer, total in _largest_first(found)},
         "head": None if found.head is None else {"number": found.head.number, "hash": found.head.hash.hex()},
         "broken": None if broken is None else {"number": broken.number, "differs": list(broken.differs)},
         "expected": {sought.digits: sought.number for sought in found.sought},
         "seconds": round(found.seconds, 3),
     }
     return json.dumps(values, indent=2)
+
+
+def _largest_first(found: Verified) -> list[tuple[str, Sum]]:
+    return sorted(found.by_volunteer.items(), key=lambda one: (-one[1].num_samples, one[0]))
+
+
+def _extent(total: Sum) -> str:
+    links = "1 contribution" if total.num_links == 1 else f"{total.num_links} contributions"
+    return f"{links}, {total.num_samples} samples"

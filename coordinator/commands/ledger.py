@@ -28,14 +28,20 @@ def ledger() -> None:
     metavar="HASH",
     help="A head that was written down: does the chain still have it? Its first 16 digits will do; may be repeated.",
 )
+@click.option("--people", is_flag=True, help="Add up what each person contributed, by the chain.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: an object.")
 def verify(
-    config_file: Path | None, overrides: tuple[str, ...], name: str | None, expected: tuple[str, ...], as_json: bool
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    name: str | None,
+    expected: tuple[str, ...],
+    people: bool,
+    as_json: bool,
 ) -> None:
-    """Go through a run's chain of contributions, and compare it with the merges: is any of it not what it was?
+    """Check the chain of contributions: is it what it was?
 
-    Shows the head, for writing down. Where something was changed, added or taken away, names the first broken link and
-    ends with exit code 12.
+    Goes through it link by link, compares it with the merges, and shows the head, for writing down. Where something was
+    changed, added or taken away, names the first broken link and ends with exit code 12.
     """
     from contract.errors import ChainBroken
     from coordinator import verifying, verifying_report
@@ -47,7 +53,7 @@ def verify(
     if as_json:
         click.echo(verifying_report.as_json(found))
     else:
-        for line in verifying_report.lines(found):
+        for line in verifying_report.lines(found, people=people):
             click.echo(line)
     if (problem := verifying_report.problem(found)) is not None:
         raise ChainBroken(problem)

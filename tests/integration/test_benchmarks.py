@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import aggregation, attacks, blobs, codecs, efficiency, learning, queue, space
+from benchmarks import aggregation, attacks, blobs, chain, codecs, efficiency, learning, queue, space
 from contract.compressors import CODECS
 
 
@@ -26,6 +26,12 @@ def test_space_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     space.main(["--rounds", "2", "--gradients", "2", "--kilobytes", "64"])
 
     assert "2 rounds of 2 x 64 kB" in capsys.readouterr().out
+
+
+def test_the_chain_of_contributions_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    chain.main(["--links", "64", "--merges", "2", "--gradients", "4"])
+
+    assert "ledger verify of 64 links" in capsys.readouterr().out
 
 
 def test_aggregation_is_measured(capsys: pytest.CaptureFixture[str]) -> None:

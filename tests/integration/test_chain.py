@@ -74,7 +74,7 @@ def test_python_and_the_database_agree_on_every_hash(database: Database, mode: s
         for _ in range(3):
             update(shop, ada, ada, ada)
         found = verified(shop)
-        assert (found.broken, found.num_links, found.num_samples) == (None, 9, 36)
+        assert (found.broken, found.whole.num_links, found.whole.num_samples) == (None, 9, 36)
         assert shop.rows("SELECT hash FROM ledger.contributions WHERE number = 9") == [
             (found.head and found.head.hash,)
         ]
@@ -101,13 +101,13 @@ def test_a_gradient_that_was_refused_is_no_contribution(shop: Workshop, ada: Per
     assert shop.rows(f"SELECT state FROM ledger.gradients WHERE unit_id = {refused.unit} AND attempt = 1") == [
         ("rejected",)
     ]
-    assert verified(shop).num_links == 3
+    assert verified(shop).whole.num_links == 3
     assert verified(shop).is_whole
 
 
 def test_a_run_without_merges_has_an_empty_chain(shop: Workshop) -> None:
     found = verified(shop)
-    assert (found.broken, found.num_links, found.head) == (None, 0, None)
+    assert (found.broken, found.whole.num_links, found.head) == (None, 0, None)
 
 
 def test_a_fork_begins_a_chain_of_its_own(shop: Workshop, ada: Person) -> None:
@@ -115,7 +115,7 @@ def test_a_fork_begins_a_chain_of_its_own(shop: Workshop, ada: Person) -> None:
     config = config_of({"training": ASYNC, "data": {"num_samples": 80}})
     config = config.model_copy(update={"run": config.run.model_copy(update={"name": "twin"})})
     fork(shop.owner, new_run(config, config_file=None), Origin(run="class", version=None))
-    assert [(verified(shop, run).num_links, verified(shop, run).is_whole) for run in ("class", "twin")] == [
+    assert [(verified(shop, run).whole.num_links, verified(shop, run).is_whole) for run in ("class", "twin")] == [
         (3, True),
         (0, True),
     ]
@@ -128,7 +128,7 @@ def test_runs_of_one_ledger_do_not_disturb_each_other(shop: Workshop, ada: Perso
         for unit in (1001, 1002):
             _merge_by_hand(conn, other, unit)
     update(shop, ada, ada, ada)
-    assert [(verified(shop, run).num_links, verified(shop, run).broken) for run in ("class", "another")] == [
+    assert [(verified(shop, run).whole.num_links, verified(shop, run).broken) for run in ("class", "another")] == [
         (6, None),
         (2, None),
     ]

@@ -48,7 +48,7 @@ def test_a_whole_chain_shows_its_head(project: Project, shop: Workshop) -> None:
     found = project.run(*VERIFY)
     first, second = found.out.splitlines()
     assert (found.code, found.err) == (0, "")
-    assert first.startswith("run class: the chain is whole, 3 contributions, 12 samples")
+    assert first.startswith("run class: the chain is whole: 3 contributions, 12 samples")
     assert second == f"head: link 3, {head_of(shop)}"
 
 
@@ -60,6 +60,18 @@ def test_a_head_that_was_written_down_in_groups_is_found_again(project: Project,
     assert found.out.splitlines()[2:] == [
         f"expected {head[:16]}: link 3, unchanged up to there since it was written down",
         f"expected {head}: link 3, unchanged up to there since it was written down",
+    ]
+
+
+def test_it_adds_up_what_each_person_contributed(project: Project, shop: Workshop) -> None:
+    zoe = shop.invite("zoe")
+    zoe.submit(zoe.claim(), num_samples=2)
+    zoe.work(2)
+    assert shop.turn().merged == 3
+    assert head_of(shop)
+    assert project.run(*VERIFY, "--people").out.splitlines()[2:] == [
+        "ada: 3 contributions, 12 samples",
+        "zoe: 3 contributions, 10 samples",
     ]
 
 
@@ -82,8 +94,8 @@ def test_what_is_no_hash_is_refused(project: Project, written: str) -> None:
 def test_a_broken_chain_is_one_line_and_an_exit_code(project: Project, shop: Workshop) -> None:
     change(shop)
     found = project.run(*VERIFY)
-    assert found.code == 12
-    assert found.out.splitlines()[0].startswith("run class: 1 contribution is sound, 4 samples")
+    assert (found.code, "last sound one: link 1, " in found.out) == (12, True)
+    assert found.out.splitlines()[0].startswith("run class: sound: 1 contribution, 4 samples")
     assert found.err.splitlines() == [
         "coordinator: run class: the first broken link is 2: its hash is not that of what it says; "
         "samples: the link says 1000, gradient 2 has 4"
@@ -99,6 +111,7 @@ def test_programs_read_what_was_found(project: Project, shop: Workshop) -> None:
         "whole": True,
         "num_links": 3,
         "num_samples": 12,
+        "volunteers": {"ada": {"num_links": 3, "num_samples": 12}},
         "head": {"number": 3, "hash": head},
         "broken": None,
         "expected": {head[:16]: 3},
