@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy.exc
@@ -234,19 +234,22 @@ def test_a_merge_that_is_not_published_leaves_no_link(shop: Workshop, ada: Perso
     assert shop.rows("SELECT count(*) FROM ledger.contributions") == [(0,)]
 
 
-def test_every_volunteer_can_compute_every_hash_again(shop: Workshop, ada: Person) -> None:
+def test_every_volunteer_can_compute_every_hash_again(
+    shop: Workshop, ada: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the lines that the documentation gives them."""
     for _ in range(2):
         update(shop, ada, ada, ada)
     (script,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
-    given: dict[str, Any] = {}
-    exec(script, given)  # noqa: S102
+    (tmp_path / "lines_of_the_guide.py").write_text(script, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    guide = importlib.import_module("lines_of_the_guide")
     with ada.engine.connect() as conn:
         (seed,) = conn.execute(text("SELECT seed FROM watch.run_definitions WHERE run = 'class'")).one()
         links = conn.execute(text("SELECT * FROM watch.contributions WHERE run = 'class' ORDER BY number")).all()
-    before = given["anchor"]("class", seed)
+    before = guide.anchor("class", seed)
     for link in links:
-        assert (link.previous, link.hash) == (before, given["link_hash"](link))
+        assert (link.previous, link.hash) == (before, guide.link_hash(link))
         before = link.hash
     assert len(links) == 6
 
