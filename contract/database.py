@@ -217,13 +217,26 @@ def _raise_ours(context: ExceptionContext) -> None:
 @contextmanager
 def binary_cursor(connection: Connection) -> Iterator[psycopg.Cursor[Any]]:
     """For bytes: SQLAlchemy has no way to ask for results in binary. Same transaction, same errors."""
+    with _driver_of(connection) as driver, driver.cursor(binary=True) as cursor:
+        yield cursor
+
+
+@contextmanager
+def streaming_cursor(connection: Connection, *, name: str, rows_at_a_time: int) -> Iterator[psycopg.ServerCursor[Any]]:
+    """The same for more rows than memory should hold: the server keeps them, and hands out so many at a time."""
+    with _driver_of(connection) as driver, driver.cursor(name, binary=True) as cursor:
+        cursor.itersize = rows_at_a_time
+        yield cursor
+
+
+@contextmanager
+def _driver_of(connection: Connection) -> Iterator[psycopg.Connection[Any]]:
     if not connection.in_transaction():
         # As execute() does by itself; else a later commit() would see nothing to commit.
         connection.begin()
     driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
     try:
-        with driver.cursor(binary=True) as cursor:
-            yield cursor
+        yield driver
     except psycopg.Error as error:
         ours = error_from(error)
         if driver.closed or isinstance(ours, DatabaseReadOnly):

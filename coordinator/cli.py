@@ -9,7 +9,7 @@ import click
 
 from contract.errors import BarnraiseError
 from contract.logs import told
-from coordinator.commands import audits, database, demo, people, runs, setting_up, sharing, training, watching
+from coordinator.commands import audits, database, demo, ledger, people, runs, setting_up, sharing, training, watching
 
 
 def run() -> None:
@@ -65,6 +65,7 @@ for command in (
     people.roster,
     watching.observe,
     watching.dashboard,
+    ledger.ledger,
     database.database,
     demo.demo,
 ):
