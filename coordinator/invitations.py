@@ -103,7 +103,7 @@ def _write_draft(file: Path, content: str) -> Path:
 def _content(public: dict[str, Any], config: Config, admission: people.Admission) -> dict[str, Any]:
     if "url" in public:
         url: URL = public["url"].set(drivername="postgresql", username=admission.role, password=admission.password)
-        database: dict[str, Any] = {"embedded": False, "url": url.render_as_string(hide_password=False)}
+        database: dict[str, Any] = {"embedded": False, **public, "url": url.render_as_string(hide_password=False)}
     else:
         database = {"embedded": False, **public, "user": admission.role, "password": admission.password}
     worker = config.worker
