@@ -8,7 +8,7 @@ import traceback
 import click
 
 from contract.errors import BarnraiseError
-from coordinator.commands import audits, database, demo, people, runs, setting_up, sharing, training
+from coordinator.commands import audits, database, demo, people, runs, setting_up, sharing, training, watching
 
 
 def run() -> None:
@@ -60,6 +60,8 @@ for command in (
     people.invite,
     people.revoke,
     people.roster,
+    watching.observe,
+    watching.dashboard,
     database.database,
     demo.demo,
 ):

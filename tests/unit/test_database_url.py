@@ -5,6 +5,8 @@ import pytest
 from contract.config import parse_config
 from contract.database import connection_url, parse_url
 from contract.errors import ConfigError
+from coordinator.ledger.people import Admission
+from coordinator.letters import database_section
 from coordinator.place import open_place
 
 
@@ -49,4 +51,7 @@ def test_invitations_to_a_url_say_whether_a_pooler_stands_there(pooler: bool) ->
     config = parse_config(
         f"database: {{embedded: false, url: 'postgresql://ada@host/name', pooler: {str(pooler).lower()}}}", source="x"
     )
-    assert open_place(config, None).public.get("pooler", False) is pooler
+    admission = Admission(name="bob", role="name_bob", password="x")
+    section = database_section(open_place(config, None).public, admission)
+    assert section.pop("pooler", False) is pooler
+    assert section == {"embedded": False, "url": "postgresql://name_bob:x@host/name"}
