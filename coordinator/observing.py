@@ -35,6 +35,10 @@ class Pass:
 def let_look(place: Place, config: Config, names: Sequence[str], *, directory: Path, renew: bool = False) -> list[Pass]:
     """All of them, or none."""
     passes = []
+    limits = logins.Limits(
+        transaction_seconds=config.coordinator.volunteer_transaction_seconds,
+        idle_transaction_seconds=config.coordinator.volunteer_idle_transaction_seconds,
+    )
     with Letters(directory, header=_HEADER) as letters:
         with place.engine.begin() as conn:
             for name in dict.fromkeys(names):
@@ -42,8 +46,7 @@ def let_look(place: Place, config: Config, names: Sequence[str], *, directory: P
                     conn,
                     name=name,
                     password=secrets.token_urlsafe(18),
-                    transaction_seconds=config.coordinator.volunteer_transaction_seconds,
-                    idle_transaction_seconds=config.coordinator.volunteer_idle_transaction_seconds,
+                    limits=limits,
                     renew=renew,
                 )
                 database = database_section(place.public, admission)

@@ -45,7 +45,8 @@ class Start:
     """`epochs` gives a run that exists more of them; a new one takes its own from the configuration. `origin` is where
     a new run has its first weights from.
 
-    `options` is what of the command line names this run, for commands that are told to be typed.
+    `options` is what of the command line names this run, for commands that are told to be typed; `overrides` are all
+    that were given, for the dashboard's process.
     """
 
     config: Config
@@ -57,6 +58,7 @@ class Start:
     epochs: int | None = None
     origin: HubOrigin | None = None
     options: str = ""
+    overrides: tuple[str, ...] = ()
 
     def run(self) -> None:
         # A step is short: a second thread gains nothing, and takes its processor from a worker beside us.
@@ -151,10 +153,11 @@ class Start:
         resting = threading.Event()
         housekeeping = Housekeeping(
             config=config, config_file=self.config_file, place=self.place, record=record, living=living,
-            leadership=leadership, resting=resting, stop=self.stop,
+            leadership=leadership, resting=resting, stop=self.stop, overrides=self.overrides,
         )  # fmt: skip
         evaluate, samples, push = housekeeping.evaluate(), housekeeping.samples(), housekeeping.push()
-        Loop(
+        page = housekeeping.page()
+        loop = Loop(
             leadership=leadership,
             turns=[
                 Turn(duty=merge, every_seconds=0.5, on_hint=True, rests=True),
@@ -175,14 +178,19 @@ class Start:
                 Turn(duty=finish, every_seconds=1.0, on_hint=True, rests=True),
                 *housekeeping.turns(),
             ],
-            beside=housekeeping.beside(evaluate, samples, push),
+            beside=housekeeping.beside(evaluate, samples, push, page),
             resting=resting,
             notifications=Notifications(engine, pooler=config.database.pooler),
             stop=self.stop,
             report=lines.report,
             is_over=lambda: lines.finished or leadership.is_over,
             on_new_term=living.mark_stale,
-        ).run()  # fmt: skip
+        )  # fmt: skip
+        try:
+            loop.run()
+        finally:
+            if page is not None:
+                page.end()
         if lines.finished:
             # The last version is measured, looked at and shown whatever its number.
             for finish_looking in (

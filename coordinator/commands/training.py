@@ -54,6 +54,7 @@ def start(
             epochs=epochs,
             origin=weights or None,
             options=as_typed(config_file, overrides),
+            overrides=overrides,
         ).run()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 from pathlib import Path
 
@@ -18,8 +20,14 @@ from coordinator.commands.options import config_option, ledger, load, overrides_
 )
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to serve it at; 0 takes a free one. [default: 8400]")
 @click.option("--open", "opens", is_flag=True, help="Open the page in a browser.")
+@click.option("--until-input-ends", is_flag=True, hidden=True)
 def dashboard(
-    config_file: Path | None, overrides: tuple[str, ...], host: str | None, port: int | None, opens: bool
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    host: str | None,
+    port: int | None,
+    opens: bool,
+    until_input_ends: bool,
 ) -> None:
     """Serve a page on which everybody sees the model grow.
 
@@ -32,15 +40,24 @@ def dashboard(
     config = load(config_file, overrides)
     stop = threading.Event()
     stop_on_interrupt(stop)
+    if until_input_ends:
+        threading.Thread(target=_end_with_input, args=(stop,), daemon=True).start()
     page = open_page(ledger(config, config_file), config, config_file, host=host, port=port)
 
     def ready() -> None:
-        for line in page.told():
-            click.echo(line)
+        click.echo("\n".join(page.told()))
         if opens:
             webbrowser.open(page.link)
 
     page.serving.run(stop, ready=ready)
+
+
+def _end_with_input(stop: threading.Event) -> None:
+    """However whoever started us ends, killed included, the operating system closes their end of the pipe."""
+    with contextlib.suppress(OSError, ValueError):
+        while sys.stdin.buffer.read(1):
+            pass
+    stop.set()
 
 
 @click.command()

@@ -21,6 +21,8 @@ from coordinator.embedded.settings import is_loopback
 
 ALIVE: Final = "/alive"
 _ONLY_HERE: Final = ("localhost", "127.0.0.1", "::1")
+# What the request for a token looks like.
+_FOR_ALL: Final = ("/static/page.css", "/static/first.js", "/static/icon.svg")
 _TOKEN_BYTES: Final = 18
 _HEADERS: Final = {
     "Content-Security-Policy": (
@@ -41,6 +43,8 @@ _ASK: Final = """\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Barnraise: a token is needed</title>
 <link rel="stylesheet" href="/static/page.css">
+<link rel="icon" href="/static/icon.svg" type="image/svg+xml">
+<script src="/static/first.js"></script>
 <main class="alone">
   <h1>A token is needed</h1>
   <p>This page is shown to people who have its link. Whoever started <code>coordinator</code> finds the link in their
@@ -120,7 +124,7 @@ class Guard:
         query = scope["query_string"].decode("latin-1")
         if "token" in parse_qs(query):
             return self._let_in(scope, query)
-        if self._access.opens(_presented(headers, self._access.cookie)) or scope["path"] == "/static/page.css":
+        if self._access.opens(_presented(headers, self._access.cookie)) or scope["path"] in _FOR_ALL:
             return None
         return _refused(scope["path"])
 

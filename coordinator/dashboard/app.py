@@ -100,9 +100,6 @@ class Page:
 
     async def run(self, request: Request) -> Response:
         channel = await self._channel(request)
-        revision = channel.revision
-        if not channel.is_filled:
-            await channel.wait(revision, seconds=_PATIENCE_SECONDS)
         return _tagged(request, channel.since(0), "application/json", tag=f"{id(channel):x}-{channel.revision}")
 
     async def live(self, request: Request) -> Response:
@@ -121,7 +118,9 @@ class Page:
         run = request.path_params["run"]
         if not any(one.run == run for one in await run_in_threadpool(self.archive.runs)):
             raise HTTPException(404, f"there is no run named {run}")
-        return self.reader.channel(run)
+        channel = self.reader.channel(run)
+        await channel.refreshed(patience_seconds=_PATIENCE_SECONDS)
+        return channel
 
 
 class _Static(StaticFiles):

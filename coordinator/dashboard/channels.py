@@ -7,14 +7,18 @@ changed since. So one who reads slowly misses what was in between, and costs not
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime
 import json
+import math
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
 Json = dict[str, Any] | list[Any]
 LINK: Final = "link"
+_FRESH_SECONDS: Final = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +37,14 @@ class Channel:
         self.is_closed = False
         self._sections: dict[str, _Section] = {}
         self._news = asyncio.Event()
-
-    @property
-    def is_filled(self) -> bool:
-        return bool(self._sections.keys() - {LINK})
+        self._looked = asyncio.Event()
+        self._looked_at = -math.inf
 
     def publish(self, sections: Mapping[str, bytes]) -> None:
         """Those that say something new."""
+        self._looked_at = time.monotonic()
+        self._looked.set()
+        self._looked = asyncio.Event()
         changed = {
             name: body
             for name, body in sections.items()
@@ -57,6 +62,7 @@ class Channel:
         """Whoever waits for news goes home."""
         self.is_closed = True
         self._news.set()
+        self._looked.set()
 
     def since(self, revision: int) -> bytes:
         """As one JSON object, with the time at which it was put together."""
@@ -67,6 +73,13 @@ class Channel:
         ]
         now = json.dumps(datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")).encode()
         return b"{" + b",".join([b'"now":' + now, *named]) + b"}"
+
+    async def refreshed(self, *, patience_seconds: float) -> None:
+        """After a look that is not older than some seconds: while nobody wanted to see, nobody looked."""
+        if time.monotonic() - self._looked_at > _FRESH_SECONDS:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience_seconds):
+                    await self._looked.wait()
 
     async def wait(self, revision: int, *, seconds: float) -> bool:
         """Whether there is news since then; at the latest after so many seconds."""
@@ -80,7 +93,7 @@ class Channel:
 
 
 def encoded(value: Json) -> bytes:
-    """As every browser reads it: no infinities, times in UTC."""
+    """As every browser reads it: no infinities, times in UTC. Five digits are more than a screen shows."""
     return json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
@@ -91,7 +104,7 @@ def _plain(value: Any) -> Any:
         case list() | tuple():
             return [_plain(one) for one in value]
         case float():
-            return value if value - value == 0 else None
+            return float(f"{value:.5g}") if math.isfinite(value) else None
         case datetime.datetime():
             return value.astimezone(datetime.UTC).isoformat(timespec="milliseconds")
         case datetime.timedelta():

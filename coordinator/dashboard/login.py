@@ -15,14 +15,13 @@ from contract.config import Config, find_config_file, resolve_path
 from contract.database import engine_for
 from contract.errors import LoginRefused
 from coordinator.embedded.places import write_file
-from coordinator.ledger import observers
+from coordinator.ledger import logins, observers
 from coordinator.place import Place
 
 _FILE: Final = "dashboard.json"
 # One reader, one listener, one who fetches samples, and one for each of them to come while the last is not yet gone.
-_CONNECTIONS: Final = 8
-# A look takes milliseconds; ten times this a statement.
-_SECONDS: Final = 3
+# A look takes milliseconds; a statement may take ten times a transaction's time.
+_LIMITS: Final = logins.Limits(connections=8, transaction_seconds=3, idle_transaction_seconds=3)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +45,7 @@ def looking_engine(place: Place, config: Config, config_file: Path | None) -> En
         engine.connect().close()
     except LoginRefused:
         with place.engine.begin() as conn:
-            observers.admit(
-                conn, name=kept.name, password=kept.password, connection_limit=_CONNECTIONS,
-                transaction_seconds=_SECONDS, idle_transaction_seconds=_SECONDS, renew=True,
-            )  # fmt: skip
+            observers.admit(conn, name=kept.name, password=kept.password, limits=_LIMITS, renew=True)
         engine.connect().close()
     return engine
 

@@ -40,8 +40,10 @@ class _Watched:
 class Reader:
     """Looks while somebody wants to see, in a thread of its own; what it finds goes to the event loop."""
 
-    def __init__(self, engine: Engine, look: Look, *, pooler: bool = False) -> None:
-        self._engine, self._look, self._pooler = engine, look, pooler
+    def __init__(
+        self, engine: Engine, look: Look, *, pooler: bool = False, kept_seconds: float = _KEPT_SECONDS
+    ) -> None:
+        self._engine, self._look, self._pooler, self._kept_seconds = engine, look, pooler, kept_seconds
         self._watched: dict[str, _Watched] = {}
         self._guard = threading.Lock()
         self._stop = threading.Event()
@@ -49,7 +51,6 @@ class Reader:
         self._notifications: Notifications | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._read, name="dashboard reader", daemon=True)
-        self.num_looks = 0
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -70,7 +71,7 @@ class Reader:
                 self._forget_some()
                 self._watched[run] = _Watched(channel=Channel(run))
             watched = self._watched[run]
-            watched.wanted_until = time.monotonic() + _KEPT_SECONDS
+            watched.wanted_until = time.monotonic() + self._kept_seconds
         self._wanted.set()
         return watched.channel
 
@@ -107,6 +108,8 @@ class Reader:
             # Nobody may listen who does not read: the server keeps for them all that they were told.
             with contextlib.closing(Notifications(self._engine, pooler=self._pooler)) as notifications:
                 self._notifications = notifications
+                # Listening begins before the first look: what happens after that look is told.
+                notifications.wait(0.0)
                 while not self._stop.is_set() and (wanted := self._wanted_now()):
                     began = time.monotonic()
                     for watched in wanted:
@@ -120,7 +123,6 @@ class Reader:
             notifications.wait(_LOOK_EVERY_SECONDS)
 
     def _look_at(self, watched: _Watched) -> None:
-        self.num_looks += 1
         try:
             with self._engine.connect() as conn:
                 sections = dict(self._look(conn, watched.channel.run))

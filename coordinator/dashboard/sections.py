@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -15,16 +16,19 @@ from coordinator.dashboard.channels import Json, encoded
 from coordinator.ledger import showing, views
 
 # More than anybody reads on a page.
-_MOST_WORKERS: Final = 200
-_MOST_PLACES: Final = 100
+_MOST_WORKERS: Final = 100
+_MOST_PLACES: Final = 50
 _MOST_EVENTS: Final = 50
 _MOST_IN_TROUBLE: Final = 20
-# What sums up the whole run is read less often, the longer it takes.
+# What sums up the whole run is read once a second, and less often the longer it takes.
+_SO_FAR_EVERY_SECONDS: Final = 1.0
 _LARGEST_SHARE: Final = 0.1
+_MOST_STEPS: Final = 240
 _HELD_OUT: Final = "held_out/"
+_MINUTE: Final = datetime.timedelta(minutes=1)
 
 
-class Look:
+class Looking:
     """For one thread. What sums up a whole run may be left out of an answer: then it is as it was."""
 
     def __init__(self) -> None:
@@ -39,7 +43,7 @@ class Look:
         if began >= self._due_at.get(run, 0.0):
             sections |= _so_far(conn, found[0])
             ended = time.monotonic()
-            self._due_at[run] = ended + (ended - began) * (1 / _LARGEST_SHARE - 1)
+            self._due_at[run] = max(began + _SO_FAR_EVERY_SECONDS, ended + (ended - began) * (1 / _LARGEST_SHARE - 1))
         return {name: encoded(section) for name, section in sections.items()}
 
 
@@ -65,7 +69,7 @@ def _so_far(conn: Connection, progress: views.Progress) -> dict[str, Json]:
         "leaderboard": _dicts(views.leaderboard(conn, run=run, most=_MOST_PLACES)),
         "acceptance": dataclasses.asdict(showing.fate(conn, run=run)),
         "bytes": dataclasses.asdict(showing.traffic(conn, run=run)),
-        "throughput": _dicts(views.throughput(conn, run=run)),
+        "throughput": speed(showing.whole_minutes(conn, run=run)),
         "timings": _dicts(views.timings(conn, run=run)),
         "suspects": _dicts(views.suspects(conn, run=run)[:_MOST_IN_TROUBLE]),
     }
@@ -81,6 +85,32 @@ def _curves(curves: showing.Curves) -> Json:
         }
         for name, points in curves.items()
     ]
+
+
+def speed(minutes: Sequence[showing.WholeMinute]) -> Json:
+    """In equal steps of some minutes from the first of them to the last, those without a merge included."""
+    if not minutes:
+        return {"seconds_each": 60, "steps": []}
+    first = minutes[0].minute
+    places = [round((one.minute - first) / _MINUTE) for one in minutes]
+    width = 1 + places[-1] // _MOST_STEPS
+    units, samples = ([0] * (places[-1] // width + 1) for _ in range(2))
+    for place, one in zip(places, minutes, strict=True):
+        units[place // width] += one.num_units
+        samples[place // width] += one.num_samples
+    # The last step may be shorter than the others.
+    lengths = [60 * width] * (len(units) - 1) + [60 * (places[-1] % width + 1)]
+    return {
+        "seconds_each": 60 * width,
+        "steps": [
+            {
+                "at": first + place * width * _MINUTE,
+                "num_units": units[place],
+                "samples_per_second": samples[place] / length,
+            }
+            for place, length in enumerate(lengths)
+        ],
+    }
 
 
 def _dicts(records: Iterable[Any]) -> list[dict[str, Any]]:

@@ -20,8 +20,9 @@ from contract.errors import AddressInUse
 from coordinator.dashboard.access import Access
 from coordinator.dashboard.app import build
 from coordinator.dashboard.archive import Archive
-from coordinator.dashboard.reader import Reader
-from coordinator.dashboard.sections import Look
+from coordinator.dashboard.reader import Look, Reader
+from coordinator.dashboard.sections import Looking
+from coordinator.dashboard.streams import SLOWEST_SECONDS
 from coordinator.embedded import sockets
 
 _GOODBYE_SECONDS: Final = 2
@@ -36,14 +37,16 @@ class Serving:
     access: Access
     chosen: str | None = None
     pooler: bool = False
+    look: Look = dataclasses.field(default_factory=Looking)
+    slowest_seconds: float = SLOWEST_SECONDS
     more_routes: Sequence[BaseRoute] = ()
 
     def run(self, stop: threading.Event, *, ready: Callable[[], None] = lambda: None) -> None:
         """In this thread. Signals are the caller's business, who sets `stop`."""
-        reader = Reader(self.engine, Look(), pooler=self.pooler)
+        reader = Reader(self.engine, self.look, pooler=self.pooler)
         app = build(
             reader=reader, archive=Archive(self.engine), access=self.access, chosen=self.chosen,
-            drop=lambda scope: server.drop(scope), more_routes=self.more_routes,
+            drop=lambda scope: server.drop(scope), slowest_seconds=self.slowest_seconds, more_routes=self.more_routes,
         )  # fmt: skip
         config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, ws="none", lifespan="on", proxy_headers=False,

@@ -21,7 +21,8 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtra("the dashboard needs Starlette and uvicorn", extra="dashboard") from error
 
-_ANY: Final = ("0.0.0.0", "::", "*")  # noqa: S104  compared with, not bound to
+_ONE_FAMILY: Final = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
+_ANY: Final = (*_ONE_FAMILY, "*")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class OpenPage:
         if is_loopback(self.host):
             return [f"the dashboard is at {self.link}"]
         others = own_addresses() if self.host in _ANY else [self.host]
+        if self.host in _ONE_FAMILY:
+            others = [address for address in others if (":" in address) == (":" in self.host)]
         shown = [address for address in others if not is_loopback(address)] or [self.host]
         return [
             "the dashboard is shown to whoever has its link, which holds a token:",

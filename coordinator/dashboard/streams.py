@@ -55,6 +55,7 @@ class Stream(Response):
                 await self._body(send, b"event: news\ndata: " + news + b"\n\n")
             else:
                 await self._body(send, b"event: still\ndata: {}\n\n")
+        await self._sent(send, {"type": "http.response.body", "body": b""})
 
     async def _body(self, send: Send, body: bytes) -> None:
         await self._sent(send, {"type": "http.response.body", "body": body, "more_body": True})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
 from typing import Any, Final
@@ -20,6 +21,15 @@ _EXISTS = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
 _MAY_CONNECT = text("SELECT has_database_privilege(:role, current_database(), 'CONNECT')")
 _END_SESSIONS = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :role")
 _COUNT_SESSIONS = text("SELECT count(*) FROM pg_stat_activity WHERE usename = :role")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Of one login, over all its sessions, transactions and pauses within them."""
+
+    connections: int = 8
+    transaction_seconds: int = 60
+    idle_transaction_seconds: int = 30
 
 
 def role_name_for(database: str, name: str) -> str:
@@ -50,9 +60,7 @@ def make_login(
     role: str,
     password: str,
     group: str,
-    connection_limit: int,
-    transaction_seconds: int,
-    idle_transaction_seconds: int,
+    limits: Limits,
 ) -> None:
     """Or opens one again that exists. The password reaches the server only as a SCRAM verifier."""
     login = sql.Identifier(role)
@@ -66,19 +74,19 @@ def make_login(
         # A new role is no superuser and makes no roles; that an old one is none, only superusers may say.
         make = sql.SQL("{} ROLE {} LOGIN PASSWORD {} CONNECTION LIMIT {}")
         verb = sql.SQL("ALTER") if is_old else sql.SQL("CREATE")
-        cursor.execute(make.format(verb, login, sql.Literal(verifier.decode()), sql.Literal(connection_limit)))
+        cursor.execute(make.format(verb, login, sql.Literal(verifier.decode()), sql.Literal(limits.connections)))
         # What a group may do comes by inheritance. Nobody needs to become the group, where that can be told apart.
         may_become = sql.SQL(" WITH SET FALSE" if cursor.connection.info.server_version >= 160000 else "")
         for joined in (sql.Identifier(group), _those_who_may_connect(conn, cursor)):
             cursor.execute(sql.SQL("GRANT {} TO {}{}").format(joined, login, may_become))
         # As a member the owner may see and end this person's sessions, without being a superuser.
         cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(login))
-        limits = {
-            "statement_timeout": transaction_seconds * 10_000,
-            "idle_in_transaction_session_timeout": idle_transaction_seconds * 1000,
+        settings = {
+            "statement_timeout": limits.transaction_seconds * 10_000,
+            "idle_in_transaction_session_timeout": limits.idle_transaction_seconds * 1000,
             "lock_timeout": 10_000,
         }
-        for setting, milliseconds in limits.items():
+        for setting, milliseconds in settings.items():
             cursor.execute(
                 sql.SQL("ALTER ROLE {} SET {} = {}").format(login, sql.Identifier(setting), sql.Literal(milliseconds))
             )

@@ -21,33 +21,16 @@ _IS_OPEN = text("SELECT rolcanlogin FROM pg_roles WHERE rolname = :role")
 _ONLY_LOOKS = text("SELECT NOT has_schema_privilege('ledger', 'USAGE')")
 
 
-def admit(
-    conn: Connection,
-    *,
-    name: str,
-    password: str,
-    connection_limit: int = 4,
-    transaction_seconds: int = 60,
-    idle_transaction_seconds: int = 30,
-    renew: bool = False,
-) -> Admission:
+def admit(conn: Connection, *, name: str, password: str, limits: logins.Limits, renew: bool = False) -> Admission:
     """Makes the login, or opens a revoked one again."""
     if not PLAIN_NAME.fullmatch(name):
         raise InvitationError(
             f"{name!r} cannot be an observer's name; use up to 40 small letters, digits, '.', '-' and '_'"
         )
-    role = role_of(conn, name)
     if is_admitted(conn, name=name) and not renew:
         raise InvitationError(f"{name} may look already; `coordinator observe --renew {name}` makes a new password")
-    logins.make_login(
-        conn,
-        role=role,
-        password=password,
-        group=_GROUP,
-        connection_limit=connection_limit,
-        transaction_seconds=transaction_seconds,
-        idle_transaction_seconds=idle_transaction_seconds,
-    )
+    role = role_of(conn, name)
+    logins.make_login(conn, role=role, password=password, group=_GROUP, limits=limits)
     conn.execute(_LOG, {"name": name, "state": "invited"})
     return Admission(name=name, role=role, password=password)
 

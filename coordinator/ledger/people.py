@@ -146,15 +146,12 @@ def invite(
         raise InvitationError(f"{name} is invited already; `coordinator invite --renew {name}` makes a new password")
     if known is None and logins.exists(conn, role=role):
         raise InvitationError(f"the server has a role {role!r} that this ledger did not make; choose another name")
-    logins.make_login(
-        conn,
-        role=role,
-        password=password,
-        group=_GROUP,
-        connection_limit=connection_limit,
+    limits = logins.Limits(
+        connections=connection_limit,
         transaction_seconds=transaction_seconds,
         idle_transaction_seconds=idle_transaction_seconds,
     )
+    logins.make_login(conn, role=role, password=password, group=_GROUP, limits=limits)
     conn.execute(_ADD, {"name": name, "display_name": display_name, "role": role, "max_workers": max_workers})
     conn.execute(_LOG, {"name": name, "state": "invited"})
     return Admission(name=name, role=role, password=password)

@@ -53,6 +53,10 @@ _HEADCOUNT = text("""
 _EVENTS = text(f"""
     SELECT event, at, subject, subject_id, new_state, volunteer, reason
       FROM watch.events WHERE run = :run AND ({NOTABLE_EVENT}) ORDER BY event DESC LIMIT :most""")  # noqa: S608
+# The minute that still runs looks slower than it is.
+_MINUTES = text("""
+    SELECT minute, num_units, num_samples FROM watch.throughput
+     WHERE run = :run AND minute < date_trunc('minute', now()) ORDER BY minute""")
 _SAMPLE = text("SELECT media_type, content FROM watch.samples WHERE run = :run AND version = :version")
 
 
@@ -125,13 +129,20 @@ class NotableEvent:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WholeMinute:
+    minute: datetime.datetime
+    num_units: int
+    num_samples: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ShownSample:
     media_type: str
     content: bytes
 
 
 Curves = dict[str, list[tuple[Version, float]]]
-_MOST_POINTS: Final = 400
+_MOST_POINTS: Final = 300
 
 
 def shown_runs(conn: Connection) -> list[ShownRun]:
@@ -166,6 +177,11 @@ def headcount(conn: Connection, *, run: str) -> Headcount:
 def notable_events(conn: Connection, *, run: str, most: int) -> list[NotableEvent]:
     """The newest first; what happens to every unit is left out."""
     return [NotableEvent(**_columns(row)) for row in conn.execute(_EVENTS, {"run": run, "most": most})]
+
+
+def whole_minutes(conn: Connection, *, run: str) -> list[WholeMinute]:
+    """Of the last 24 hours those in which something was merged, without the one that is not over."""
+    return [WholeMinute(**_columns(row)) for row in conn.execute(_MINUTES, {"run": run})]
 
 
 def shown_sample(conn: Connection, *, run: str, version: Version) -> ShownSample | None:

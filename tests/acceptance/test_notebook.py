@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -82,7 +83,8 @@ def test_a_volunteer_takes_part_from_a_notebook_until_the_run_is_over(
 ) -> None:
     monkeypatch.setenv("BARNRAISE_TOKEN", token_of(stage, "ada"))
     stage.leading()
-    client_of(notebook, volunteers_computer, INSTALL=False, EVERY=0.5, MINUTES=2).execute()
+    client = client_of(notebook, volunteers_computer, INSTALL=False, EVERY=0.5, MINUTES=2)
+    asyncio.run(client.async_execute())
     assert "an invitation of ada to run default" in said(cell(notebook, "token"))
     assert "NOT OK" not in said(cell(notebook, "doctor"))
     assert "computes" in said(cell(notebook, "doctor"))
@@ -104,7 +106,7 @@ def test_a_cell_that_is_stopped_does_not_stop_the_worker_and_the_last_one_does(
         monkeypatch.setenv("BARNRAISE_TOKEN", token_of(stage, "ada"))
         stage.leading()
         client = client_of(notebook, volunteers_computer, INSTALL=False, EVERY=0.5, MINUTES=2)
-        played = pool.submit(client.execute)
+        played = pool.submit(asyncio.run, client.async_execute())
         stage.wait_for_version(1, within_seconds=100)
         # As Jupyter's button does.
         os.kill(client.km.provisioner.pid, signal.SIGINT)

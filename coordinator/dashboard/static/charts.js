@@ -2,11 +2,12 @@
 
 /* global uPlot */
 
-import { byId, element, table } from "./elements.js";
+import { element, table } from "./elements.js";
 import { count, measure, rate } from "./words.js";
 
 const ROWS = 12;
 const DASH = [7, 5];
+const MINUTES = [1, 2, 5, 10, 20, 30, 60, 120, 240, 360].map((minutes) => 60 * minutes);
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
@@ -23,8 +24,8 @@ function axis(font, more) {
 
 // A chart that is drawn anew when what it shows has another form, and only filled when there is more of the same.
 class Chart {
-  constructor(id) {
-    this.place = byId(id);
+  constructor(place) {
+    this.place = place;
     this.place.setAttribute("role", "img");
     this.form = null;
     new ResizeObserver(() => this.resize()).observe(this.place);
@@ -67,9 +68,9 @@ class Chart {
 }
 
 export class Curves extends Chart {
-  constructor(id) {
-    super(id);
-    this.legend = byId(`${id}-legend`);
+  constructor(place, legend) {
+    super(place);
+    this.legend = legend;
   }
 
   clear() {
@@ -144,17 +145,42 @@ export class Curves extends Chart {
   }
 }
 
-export class Speed extends Chart {
-  show(minutes) {
-    const seconds = minutes.map((minute) => Date.parse(minute.minute) / 1000);
-    const rates = minutes.map((minute) => minute.samples_per_second);
-    const all = [[], []];
-    // A minute in which nothing was merged is not in the list, and is no gap either.
-    for (let at = seconds[0]; at <= seconds.at(-1); at += 60) {
-      const place = seconds.indexOf(at);
-      all[0].push(at);
-      all[1].push(place < 0 ? 0 : rates[place]);
+// Things of different sizes do not share a scale: a small chart each.
+export class Several {
+  constructor(place) {
+    this.place = place;
+    this.charts = new Map();
+  }
+
+  show(curves) {
+    const names = [...new Set(curves.map((curve) => curve.name))];
+    for (const name of names) {
+      if (!this.charts.has(name)) this.charts.set(name, this.add());
     }
+    return names.flatMap((name) => this.charts.get(name).show(curves.filter((curve) => curve.name === name)));
+  }
+
+  add() {
+    const chart = element("div", { className: "chart" });
+    const legend = element("ul", { className: "legend", "aria-hidden": "true" });
+    this.place.append(element("div", {}, chart, legend));
+    return new Curves(chart, legend);
+  }
+
+  restyle() {
+    for (const chart of this.charts.values()) chart.restyle();
+  }
+}
+
+export class Speed extends Chart {
+  show(steps, secondsEach) {
+    const seconds = steps.map((step) => Date.parse(step.at) / 1000);
+    const rates = steps.map((step) => step.samples_per_second);
+    // Once more at the end, so that the last step has its length too.
+    const all = [
+      [...seconds, seconds.at(-1) + secondsEach],
+      [...rates, rates.at(-1)],
+    ];
     this.draw("speed", all, () => {
       const font = Math.round(0.9 * rem());
       return {
@@ -162,7 +188,7 @@ export class Speed extends Chart {
         cursor: { show: false },
         scales: { y: { range: (_, __, most) => [0, most * 1.1 || 1] } },
         axes: [
-          axis(font, { size: 2.2 * font, space: 5 * font, values: (_, ticks) => ticks.map(hourAndMinute) }),
+          axis(font, { size: 2.2 * font, space: 5 * font, incrs: MINUTES, values: (_, ticks) => ticks.map(hourAndMinute) }),
           axis(font, { size: 4.2 * font, space: 2.8 * font, values: (_, ticks) => ticks.map((tick) => count(tick)) }),
         ],
         series: [
@@ -180,7 +206,7 @@ export class Speed extends Chart {
     const most = Math.max(...rates);
     this.place.setAttribute(
       "aria-label",
-      `Samples merged per second, minute by minute: ${rate(rates.at(-1))} in the last minute, at most ${rate(most)}.`,
+      `Samples merged per second: ${rate(rates.at(-1))} of late, at most ${rate(most)}.`,
     );
   }
 }

@@ -1,4 +1,5 @@
-// Before anything is drawn, so that a dark room is never lit up for a moment.
+// Before anything is drawn, so that a dark room is never lit up for a moment: dark or light as somebody chose, or else as
+// the system has it.
 (() => {
   const root = document.documentElement;
   const wanted = new URLSearchParams(location.search);
@@ -9,6 +10,8 @@
     kept = {};
   }
   const theme = wanted.get("theme") || kept.theme;
-  if (theme === "dark" || theme === "light") root.dataset.theme = theme;
+  const isChosen = theme === "dark" || theme === "light";
+  root.dataset.theme = isChosen ? theme : matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  if (isChosen) root.dataset.chosen = "";
   if ((wanted.get("type") || kept.type) === "big") root.dataset.type = "big";
 })();

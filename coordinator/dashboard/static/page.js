@@ -1,12 +1,12 @@
 // The page of one run. What the server tells goes section by section to whoever draws it.
 
-import { asTable, Curves, Speed } from "./charts.js";
+import { asTable, Curves, Several, Speed } from "./charts.js";
 import { byId, element, say, show, table } from "./elements.js";
 import { Live } from "./live.js";
 import { Samples } from "./samples.js";
 import { settle } from "./settings.js";
 import * as tables from "./tables.js";
-import { count, duration, MODES, NOTHING, plural, rate, share, STATES, time } from "./words.js";
+import { count, duration, MODES, NOTHING, rate, share, STATES, time } from "./words.js";
 
 const LINES = {
   opening: ["connecting", ""],
@@ -23,9 +23,9 @@ class Page {
     this.known = {};
     this.line = "opening";
     this.samples = new Samples(run);
-    this.losses = new Curves("loss-chart");
-    this.measures = new Curves("measure-chart");
-    this.speed = new Speed("speed-chart");
+    this.losses = new Curves(byId("loss-chart"), byId("loss-chart-legend"));
+    this.measures = new Several(byId("measure-charts"));
+    this.speed = new Speed(byId("speed-chart"));
     byId("log").addEventListener("change", () => this.drawLosses());
     settle(byId("theme"), byId("big"), () => this.restyle());
     this.live = new Live(run, {
@@ -72,7 +72,7 @@ class Page {
     const landed = Math.min(run.num_submitted, wanted);
     const isOver = run.state === "finished" || run.state === "failed";
     say("dots", isOver || wanted > MANY_FOR_DOTS ? "" : "●".repeat(landed) + "○".repeat(wanted - landed));
-    say("landed", isOver ? NOTHING : `${count(landed)} of ${plural(wanted, "gradient", "gradients")}`);
+    say("landed", isOver ? NOTHING : `${count(landed)} of ${count(wanted)}`);
     document.title = `${run.run}: version ${count(run.head_version)}`;
     if (before && before.state !== run.state) {
       say("said", `The run is ${STATES[run.state] || run.state}${run.state_reason ? `: ${run.state_reason}` : ""}.`);
@@ -108,20 +108,20 @@ class Page {
   }
 
   drawSpeed() {
-    const minutes = this.known.throughput;
-    const isEnough = minutes.length > 1;
-    say("speed-empty", isEnough ? "" : "Two minutes with merges make the first line.");
+    const { steps, seconds_each: each } = this.known.throughput;
+    const isEnough = steps.length > 1;
+    say("speed-empty", isEnough ? "" : "Two full minutes with merges make the first line.");
     show("speed-table-of", isEnough);
     if (!isEnough) {
       this.speed.clear();
       return;
     }
-    this.speed.show(minutes);
+    this.speed.show(steps, each);
     byId("speed-table").replaceChildren(
       table(
-        "The last minutes in which something was merged",
-        ["minute", "units", "samples per second"],
-        minutes.slice(-12).map((one) => [time(one.minute), count(one.num_units), rate(one.samples_per_second)]),
+        `The last steps of ${duration(each)} each`,
+        ["from", "units", "samples per second"],
+        steps.slice(-12).map((one) => [time(one.at), count(one.num_units), rate(one.samples_per_second)]),
       ),
     );
   }

@@ -1,4 +1,4 @@
-// Dark or light, big type or not: as the system has it until somebody chooses, and remembered after that.
+// Dark or light, big type or not: what `first.js` found may be changed, and is remembered then.
 
 const root = document.documentElement;
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -12,7 +12,7 @@ function remember(change) {
   }
 }
 
-const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
+const isDark = () => root.dataset.theme === "dark";
 const isBig = () => root.dataset.type === "big";
 
 export function settle(theme, big, onChange) {
@@ -23,6 +23,7 @@ export function settle(theme, big, onChange) {
   };
   theme.addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
+    root.dataset.chosen = "";
     remember({ theme: root.dataset.theme });
     show();
   });
@@ -32,6 +33,10 @@ export function settle(theme, big, onChange) {
     remember({ type: root.dataset.type || "usual" });
     show();
   });
-  dark.addEventListener("change", show);
+  dark.addEventListener("change", () => {
+    if ("chosen" in root.dataset) return;
+    root.dataset.theme = dark.matches ? "dark" : "light";
+    show();
+  });
   show();
 }

@@ -24,13 +24,13 @@ export function workers(section, now) {
 
 function workerRow(worker, now) {
   const [kind, does] = doing(worker, now);
-  const computer = worker.worker_name !== worker.display_name ? worker.worker_name : null;
+  const computer = [worker.display_name, worker.volunteer].includes(worker.worker_name) ? null : worker.worker_name;
   return element(
     "tr",
     { className: worker.left_at ? "gone" : "" },
     element("th", { scope: "row" }, worker.display_name, computer ? element("span", { className: "aside" }, ` ${computer}`) : null),
     cell(worker.device || NOTHING, "wide"),
-    element("td", {}, dot(kind), ` ${does}`),
+    element("td", { className: kind === "good" ? "whole" : "" }, dot(kind), ` ${does}`),
     cell(worker.left_at ? NOTHING : rate(worker.samples_per_second), "number wide"),
     cell(count(worker.num_merged), "number"),
     cell(share(worker.share_accepted), "number wide"),

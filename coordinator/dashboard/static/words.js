@@ -8,8 +8,6 @@ export const NOTHING = "–";
 
 export const count = (number) => (number == null ? NOTHING : whole.format(number));
 
-export const plural = (number, one, many) => `${count(number)} ${number === 1 ? one : many}`;
-
 export function share(value) {
   if (value == null) return NOTHING;
   const percent = 100 * value;
