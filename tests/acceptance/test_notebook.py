@@ -21,6 +21,8 @@ from tests.unit.pages import ROOT
 
 _FILE = ROOT / "docs" / "tutorial" / "colab_worker.ipynb"
 _MANY_EPOCHS = 1000
+# A kernel, two worker processes and a coordinator each load PyTorch, one after another.
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
