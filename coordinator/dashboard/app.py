@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import dataclasses
 import hashlib
+import os
 from collections.abc import AsyncIterator, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from contract.errors import BarnraiseError, DatabaseError, NotFound
 from coordinator.dashboard.access import Access, Guard
@@ -28,6 +31,10 @@ from coordinator.dashboard.reader import Reader
 from coordinator.dashboard.streams import SLOWEST_SECONDS, Drop, Stream
 
 STATIC: Final = Path(__file__).parent / "static"
+# Windows asks its registry, in which any program may have written that scripts are plain text.
+_MEDIA_TYPES: Final = {
+    ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
+}  # fmt: skip
 _NO_VERSION: Final = 2**63
 _MOST_VIEWERS: Final = 1000
 # A look takes milliseconds; where it does not, the answer is what is known.
@@ -126,9 +133,14 @@ class Page:
 class _Static(StaticFiles):
     """Looked after at each visit, so that an upgrade is seen at once; what has not changed is not sent again."""
 
-    def file_response(self, *args: object, **options: object) -> Response:
-        answer = super().file_response(*args, **options)  # type: ignore[arg-type]
+    def file_response(
+        self, full_path: PathLike[str] | str, stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        answer = super().file_response(full_path, stat_result, scope, status_code)
         answer.headers["Cache-Control"] = "no-cache"
+        kind = _MEDIA_TYPES.get(Path(full_path).suffix)
+        if kind is not None and answer.status_code == 200:
+            answer.headers["Content-Type"] = kind
         return answer
 
 

@@ -38,19 +38,29 @@ class _Watched:
 
 
 class Reader:
-    """Looks while somebody wants to see, in a thread of its own; what it finds goes to the event loop."""
+    """Looks while somebody wants to see, in a thread of its own; what it finds goes to the event loop.
+
+    `on_fall` is told of an error that nobody expected: what was found last would be shown for ever.
+    """
 
     def __init__(
-        self, engine: Engine, look: Look, *, pooler: bool = False, kept_seconds: float = _KEPT_SECONDS
+        self,
+        engine: Engine,
+        look: Look,
+        *,
+        pooler: bool = False,
+        kept_seconds: float = _KEPT_SECONDS,
+        on_fall: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine, self._look, self._pooler, self._kept_seconds = engine, look, pooler, kept_seconds
+        self._on_fall = on_fall
         self._watched: dict[str, _Watched] = {}
         self._guard = threading.Lock()
         self._stop = threading.Event()
         self._wanted = threading.Event()
         self._notifications: Notifications | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._read, name="dashboard reader", daemon=True)
+        self._thread = threading.Thread(target=self._live, name="dashboard reader", daemon=True)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -101,6 +111,13 @@ class Reader:
             if not wanted:
                 self._wanted.clear()
         return wanted
+
+    def _live(self) -> None:
+        try:
+            self._read()
+        finally:
+            if not self._stop.is_set():
+                self._on_fall()
 
     def _read(self) -> None:
         while not self._stop.is_set():

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from starlette.routing import BaseRoute
 from starlette.types import Scope
 
-from contract.errors import AddressInUse
+from contract.errors import AddressInUse, BarnraiseError
 from coordinator.dashboard.access import Access
 from coordinator.dashboard.app import build
 from coordinator.dashboard.archive import Archive
@@ -43,7 +43,13 @@ class Serving:
 
     def run(self, stop: threading.Event, *, ready: Callable[[], None] = lambda: None) -> None:
         """In this thread. Signals are the caller's business, who sets `stop`."""
-        reader = Reader(self.engine, self.look, pooler=self.pooler)
+        fallen = threading.Event()
+
+        def fall() -> None:
+            fallen.set()
+            server.should_exit = True
+
+        reader = Reader(self.engine, self.look, pooler=self.pooler, on_fall=fall)
         app = build(
             reader=reader, archive=Archive(self.engine), access=self.access, chosen=self.chosen,
             drop=lambda scope: server.drop(scope), slowest_seconds=self.slowest_seconds, more_routes=self.more_routes,
@@ -58,6 +64,8 @@ class Serving:
         ender = threading.Thread(target=_end_when_told, args=(stop, server), name="dashboard's end", daemon=True)
         ender.start()
         server.run(sockets=list(self.listeners))
+        if fallen.is_set():
+            raise BarnraiseError("what reads the database for the page has ended by a fault of its own, told above")
 
 
 class _Server(uvicorn.Server):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import mimetypes
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,6 +141,16 @@ def test_what_looks_whether_it_lives_needs_no_token(closed: OpenHouse) -> None:
 def test_nothing_can_be_written(local: OpenHouse, method: str) -> None:
     for path in ("/", "/api/runs", "/api/runs/class"):
         assert httpx2.request(method, local.address + path).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("/static/page.js", "text/javascript"), ("/static/page.css", "text/css"), ("/", "text/html")]
+)
+def test_whatever_the_system_takes_scripts_for_they_are_scripts(
+    local: OpenHouse, monkeypatch: pytest.MonkeyPatch, path: str, kind: str
+) -> None:
+    monkeypatch.setitem(mimetypes.types_map, ".js", "text/plain")
+    assert local.get(path).headers["content-type"] == f"{kind}; charset=utf-8"
 
 
 @pytest.mark.parametrize("path", ["/static/../access.py", "/static/%2e%2e/access.py", "/static/..%2faccess.py"])

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import httpx2
 import pytest
 from sqlalchemy import Connection, text
 
-from contract.errors import AddressInUse
+from contract.errors import AddressInUse, BarnraiseError
 from contract.ids import Version
 from contract.states import RunState
 from coordinator.dashboard.access import Access
@@ -227,6 +230,22 @@ def test_a_viewer_who_does_not_read_is_dropped(classroom: Classroom) -> None:
     stop.set()
     thread.join(10)
     assert not thread.is_alive()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_ends_the_page_and_is_not_shown_as_the_last_look_for_ever(classroom: Classroom) -> None:
+    def look(_conn: Connection, _run: str) -> dict[str, bytes]:
+        raise KeyError("nobody expected that")
+
+    (listener,) = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    serving = Serving(engine=classroom.owner, listeners=[listener], access=Access(token=None, port=port), look=look)
+    with ThreadPoolExecutor(1) as pool:
+        served = pool.submit(serving.run, threading.Event())
+        with contextlib.suppress(httpx2.HTTPError):
+            httpx2.get(f"http://127.0.0.1:{port}/api/runs/class", timeout=10)
+        with pytest.raises(BarnraiseError, match="a fault of its own"):
+            served.result(timeout=10)
 
 
 def test_nobody_looks_at_the_database_while_nobody_looks_at_the_page(classroom: Classroom) -> None:

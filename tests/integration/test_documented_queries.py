@@ -19,7 +19,7 @@ from worker import ledger
 DOCS: Final = Path(__file__).parents[2] / "docs"
 MONITORING: Final = (DOCS / "reference" / "monitoring.md").read_text("utf-8")
 # Good news is an empty answer.
-MAY_BE_EMPTY: Final = ("is_fine", "stalled_units", "suspects")
+MAY_BE_EMPTY: Final = ("is_fine", "stalled_units", "suspects", "version % 100")
 COLUMNS: Final = text("""
     SELECT table_name AS view, column_name AS name FROM information_schema.columns WHERE table_schema = 'watch'""")
 
