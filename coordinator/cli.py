@@ -8,7 +8,7 @@ import traceback
 import click
 
 from contract.errors import BarnraiseError
-from coordinator.commands import audits, database, demo, people, runs, setting_up, sharing, training
+from coordinator.commands import audits, database, demo, people, runs, setting_up, sharing, training, watching
 
 
 def run() -> None:
@@ -52,6 +52,9 @@ for command in (
     runs.runs,
     runs.fork,
     training.train_local,
+    watching.top,
+    watching.events,
+    watching.export,
     audits.replay,
     audits.whatif,
     sharing.generate,

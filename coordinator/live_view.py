@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Sequence
-from typing import Final
+from enum import StrEnum
+from typing import Final, assert_never
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -16,13 +17,15 @@ from rich.table import Table
 from rich.text import Text
 
 from contract.states import RunState
-from coordinator.ledger.watching import Curve, Event, RunNow, Snapshot, WorkerNow
+from coordinator.event_lines import told
+from coordinator.ledger.watching import Curve, RunNow, Snapshot, WorkerNow
 from coordinator.sparklines import Pixels, sparkline, thumbnails
 
 _HEAD_LINES: Final = 5
 _HELD_OUT: Final = "held_out/"
 _THUMBNAIL_SIDE: Final = 16
 _WIDEST_CURVES: Final = 64
+_SILENCE_SECONDS: Final = 3.0
 _COLOURS: Final = ("cyan", "magenta", "green", "yellow", "blue", "red")
 _STATES: Final = {RunState.RUNNING: "green", RunState.PAUSED: "yellow", RunState.FAILED: "red"}
 
@@ -43,20 +46,36 @@ class Note:
     text: str
 
 
+class Order(StrEnum):
+    """Of the workers, those that are here before those that left; the largest numbers first."""
+
+    ARRIVAL = "arrival"
+    NAME = "name"
+    SPEED = "speed"
+    UNITS = "units"
+    ACCEPTED = "share accepted"
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """All there is to draw. `images` are what the model draws by now."""
+    """All there is to draw. `address` is where volunteers connect to, for whoever knows it; `images` are what the model
+    draws by now; the ledger has not answered for `silent_seconds`. `page` counts the screens full of workers, round and
+    round."""
 
     snapshot: Snapshot
-    address: str
+    address: str | None = None
     notes: Sequence[Note] = ()
+    silent_seconds: float = 0.0
     countdown: Countdown | None = None
     images: Pixels | None = None
+    order: Order = Order.ARRIVAL
+    page: int = 0
+    has_keys: bool = False
 
 
 def draw(scene: Scene, *, width: int, height: int) -> RenderableType:
     snapshot = scene.snapshot
-    left = height - _HEAD_LINES
+    left = height - _HEAD_LINES - scene.has_keys
     # Curves and pictures grow with the screen, and leave the workers and the events a place.
     middle = min(max(len(_chosen(snapshot.curves)), 4) + 2, left - 8)
     if scene.images is not None:
@@ -66,8 +85,9 @@ def draw(scene: Scene, *, width: int, height: int) -> RenderableType:
     layout.split_column(
         Layout(_head(scene, width), size=_HEAD_LINES),
         Layout(_middle(scene, width, middle), size=middle),
-        Layout(_workers(snapshot.workers, workers - 3), size=workers),
+        Layout(_workers(scene, workers - 3), size=workers),
         Layout(_events(scene, left - middle - workers - 2)),
+        *([Layout(_keys(scene.order), size=1)] if scene.has_keys else []),
     )
     return layout
 
@@ -77,6 +97,8 @@ def _head(scene: Scene, width: int) -> RenderableType:
     state = Text(str(run.state), style=_STATES.get(run.state, "bold"))
     if run.reason and run.state is not RunState.RUNNING:
         state.append(f" ({run.reason})")
+    if scene.silent_seconds > _SILENCE_SECONDS:
+        state.append(f"  the ledger has not answered for {in_words(scene.silent_seconds)}", "bold red")
     title = Text.assemble(("Barnraise", "bold"), f"  {run.name}: {run.workload}, {run.mode}  ", state)
     done, total, told = _progress(run, scene.countdown)
     bar = Table.grid(expand=True, padding=(0, 1))
@@ -84,7 +106,7 @@ def _head(scene: Scene, width: int) -> RenderableType:
     bar.add_column(justify="right", no_wrap=True)
     bar.add_row(ProgressBar(total=total, completed=done), told)
     return Panel(
-        Group(bar, _round(run, scene.snapshot.workers), _fitting(f"volunteers connect to {scene.address}", width - 4)),
+        Group(bar, _round(run, scene.snapshot.workers), _fitting(_below(scene), width - 4)),
         title=title, title_align="left", box=box.ROUNDED, border_style="dim",
     )  # fmt: skip
 
@@ -113,6 +135,17 @@ def _round(run: RunNow, workers: Sequence[WorkerNow]) -> Text:
     line.append(f"{landed} of {run.num_wanted} gradients")
     line.append(f"   {run.num_units_merged:,} units merged   {speed:,.0f} samples/s")
     return line
+
+
+def _below(scene: Scene) -> Text:
+    run = scene.snapshot.run
+    if scene.address is not None:
+        return Text(f"volunteers connect to {scene.address}", "dim")
+    if run.led_from is not None:
+        return Text(f"led by the coordinator on {run.led_from}", "dim")
+    if run.state in (RunState.RUNNING, RunState.PAUSED):
+        return Text("no coordinator leads it, workers wait; `coordinator start` does", "yellow")
+    return Text("")
 
 
 def _middle(scene: Scene, width: int, height: int) -> RenderableType:
@@ -160,7 +193,8 @@ def _curves(curves: Sequence[Curve], width: int, height: int) -> RenderableType:
     return _panel(table, "losses and measures")
 
 
-def _workers(workers: Sequence[WorkerNow], rows: int) -> RenderableType:
+def _workers(scene: Scene, rows: int) -> RenderableType:
+    workers = _sorted(scene.snapshot.workers, scene.order)
     table = Table(box=None, expand=True, pad_edge=False, header_style="dim")
     table.add_column("worker", no_wrap=True, overflow="ellipsis", ratio=2)
     table.add_column("device", no_wrap=True, overflow="ellipsis", ratio=1)
@@ -169,21 +203,64 @@ def _workers(workers: Sequence[WorkerNow], rows: int) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     if not workers:
         return _panel(Text("nobody is here yet; the volunteers run `worker join`", "yellow"), "workers")
-    for worker in workers[:rows] if len(workers) <= rows else workers[: rows - 1]:
-        judged = worker.num_merged + worker.num_refused
+    first, shown = 0, workers
+    if len(workers) > rows:
+        full = max(1, rows - 1)
+        first = full * (scene.page % -(-len(workers) // full))
+        shown = workers[first : first + full]
+    for worker in shown:
+        share = _share_accepted(worker)
         table.add_row(
             worker.person,
             worker.device,
             _doing(worker),
             "" if worker.samples_per_second is None else f"{worker.samples_per_second:,.0f}",
             f"{worker.num_delivered:,}",
-            f"{worker.num_merged / judged:.0%}" if judged else "",
+            "" if share is None else f"{share:.0%}",
             style="" if worker.is_here else "dim",
         )
     if len(workers) > rows:
-        table.add_row(f"and {len(workers) - rows + 1} more", style="dim")
+        table.add_row(_others(first, len(shown), len(workers)), style="dim")
     here = sum(worker.is_here and worker.is_heard for worker in workers)
     return _panel(table, f"workers: {here} here")
+
+
+def _others(first: int, num_shown: int, num_workers: int) -> str:
+    if first == 0:
+        return f"and {num_workers - num_shown} more"
+    return f"{first + 1} to {first + num_shown} of {num_workers}"
+
+
+def _share_accepted(worker: WorkerNow) -> float | None:
+    judged = worker.num_merged + worker.num_refused
+    return worker.num_merged / judged if judged else None
+
+
+def _sorted(workers: Sequence[WorkerNow], order: Order) -> list[WorkerNow]:
+    def key(worker: WorkerNow) -> tuple[bool, float | str]:
+        match order:
+            case Order.ARRIVAL:
+                place: float | str = worker.worker
+            case Order.NAME:
+                place = worker.person.casefold()
+            case Order.SPEED:
+                place = -(worker.samples_per_second or 0.0)
+            case Order.UNITS:
+                place = -worker.num_delivered
+            case Order.ACCEPTED:
+                place = -(_share_accepted(worker) or 0.0)
+            case _:
+                assert_never(order)
+        return not worker.is_here, place
+
+    return sorted(workers, key=key)
+
+
+def _keys(order: Order) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis", style="dim")
+    for key, what in (("q", "quit"), ("s", f"sorted by {order}"), ("space", "more workers"), ("n", "next run")):
+        line.append(f" {key} ", "reverse").append(f" {what}   ")
+    return line
 
 
 def _doing(worker: WorkerNow) -> Text:
@@ -205,24 +282,6 @@ def _events(scene: Scene, rows: int) -> RenderableType:
     return _panel(Group(*lines), "what happened")
 
 
-def told(event: Event) -> Text:
-    """An event of the ledger in a line."""
-    who, why = event.person or "somebody", f": {event.reason}" if event.reason else ""
-    match event.subject, event.new_state:
-        case "worker", "joined":
-            return Text(f"{who} joined", "green")
-        case "worker", _:
-            return Text(f"{who} left{why}")
-        case "unit", "failed":
-            return Text(f"unit {event.subject_id} failed for good{why}", "red")
-        case "unit", _:
-            return Text(f"unit {event.subject_id} opens again{why}", "yellow")
-        case "gradient", _:
-            return Text(f"a gradient of {who} was refused{why}", "yellow")
-        case _:
-            return Text(f"the {event.subject} is {event.new_state}{why}", "bold")
-
-
 def in_words(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
@@ -237,7 +296,6 @@ def _panel(content: RenderableType, title: str) -> Panel:
     return Panel(content, title=Text(title, "dim"), title_align="left", box=box.ROUNDED, border_style="dim")
 
 
-def _fitting(words: str, width: int) -> Text:
-    text = Text(words, "dim", no_wrap=True, overflow="ellipsis")
+def _fitting(text: Text, width: int) -> Text:
     text.truncate(width, overflow="ellipsis")
     return text

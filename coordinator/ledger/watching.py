@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, text
 from contract.errors import NotFound
 from contract.ids import RunId, Version, WorkerId
 from contract.states import RunState
-from coordinator.tables import NOTABLE_EVENT
+from coordinator.ledger.events import Event, newest_events
 
 # A curve is read in so many averages: more points than any terminal has columns for it, however long the run.
 _POINTS: Final = 120
@@ -26,6 +26,7 @@ _RUN = text("""
            (SELECT count(*) FROM ledger.gradients g
              WHERE g.run_id = r.id AND g.state = 'submitted'
                AND (r.mode = 'async' OR g.base_version = r.head_version)) AS num_landed,
+           (SELECT l.host FROM ledger.leaders l WHERE l.run_id = r.id AND l.expires_at > now()) AS led_from,
            extract(epoch FROM now() - greatest(r.started_at, now() - make_interval(secs => 3 * :recent)))
                ::double precision AS window_seconds,
            now() AS at
@@ -60,12 +61,6 @@ _WORKERS = text("""
        AND (w.left_at > now() - make_interval(secs => :recent)
             OR (w.left_at IS NULL AND h.at > now() - interval '10 minutes'))
      ORDER BY (w.left_at IS NULL) DESC, w.id LIMIT :most""")
-_EVENTS = text(f"""
-    SELECT e.at, e.subject, e.subject_id, e.new_state, e.reason, coalesce(v.display_name, v.name) AS person
-      FROM (SELECT * FROM ledger.events WHERE run_id = :run AND ({NOTABLE_EVENT}) ORDER BY id DESC LIMIT :most) e
-      LEFT JOIN ledger.workers w ON w.id = e.worker_id
-      LEFT JOIN ledger.volunteers v ON v.id = w.volunteer_id
-     ORDER BY e.id DESC""")  # noqa: S608  a constant of ours
 _METRICS = text("""
     SELECT name, version, value FROM ledger.metrics
      WHERE run_id = :run AND value NOT IN ('NaN', 'Infinity', '-Infinity') ORDER BY name, version""")
@@ -88,7 +83,7 @@ _STALENESS = text("""
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RunNow:
     """`num_landed` gradients wait for the next version, which takes `num_wanted`. `samples_merged_per_second` is None
-    until something was merged lately."""
+    until something was merged lately. `led_from` is the host of the coordinator that leads it now."""
 
     name: str
     state: RunState
@@ -105,6 +100,7 @@ class RunNow:
     num_leased: int
     num_landed: int
     num_wanted: int
+    led_from: str | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,16 +127,6 @@ class WorkerNow:
     num_delivered: int
     num_merged: int
     num_refused: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    at: datetime.datetime
-    subject: str
-    subject_id: int | None
-    new_state: str
-    person: str | None
-    reason: str | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,23 +164,14 @@ def look_at(conn: Connection, *, run: str, num_events: int = 30) -> Snapshot:
             num_leased=found.num_leased,
             num_landed=found.num_landed,
             num_wanted=found.num_gradients_per_update,
+            led_from=found.led_from,
         ),
         curves=_curves(conn, run=found.id, head=found.head_version),
         workers=tuple(
             _worker(row, work.get(row.id))
             for row in conn.execute(_WORKERS, {"run": found.id, "recent": _RECENT_SECONDS, "most": _MOST_WORKERS})
         ),
-        events=tuple(
-            Event(
-                at=row.at,
-                subject=row.subject,
-                subject_id=row.subject_id,
-                new_state=row.new_state,
-                person=row.person,
-                reason=row.reason,
-            )
-            for row in conn.execute(_EVENTS, {"run": found.id, "most": num_events})
-        ),
+        events=tuple(newest_events(conn, run=run, limit=num_events)),
     )
 
 

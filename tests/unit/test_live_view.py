@@ -9,7 +9,8 @@ from rich.console import Console
 
 from contract.ids import Version, WorkerId
 from contract.states import RunState
-from coordinator.ledger.watching import Curve, Event, RunNow, Snapshot, WorkerNow
+from coordinator.ledger.events import Event
+from coordinator.ledger.watching import Curve, RunNow, Snapshot, WorkerNow
 from coordinator.live_view import Countdown, Note, Scene, draw, in_words
 from coordinator.sparklines import Pixels, sparkline, thumbnails
 
@@ -23,7 +24,7 @@ def run(**changes: object) -> RunNow:
         "name": "class", "state": RunState.RUNNING, "reason": None, "mode": "sync", "workload": "dcgan",
         "head_version": Version(1234), "num_epochs": 4, "num_samples": 1000, "num_samples_merged": 1500,
         "num_units_merged": 77, "samples_merged_per_second": 10.0, "num_open": 1, "num_leased": 2, "num_landed": 2,
-        "num_wanted": 3,
+        "num_wanted": 3, "led_from": "tower",
     }  # fmt: skip
     return RunNow(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -45,7 +46,10 @@ def snapshot(
 
 
 def event(subject: str, new_state: str, **changes: object) -> Event:
-    values: dict[str, object] = {"at": NOON, "subject_id": 7, "person": "ada", "reason": None}
+    values: dict[str, object] = {
+        "event": 1, "at": NOON, "run": "class", "subject_id": 7, "old_state": None, "since": None, "volunteer": "ada",
+        "person": "ada", "worker": 1, "reason": None,
+    }  # fmt: skip
     return Event(subject=subject, new_state=new_state, **{**values, **changes})  # type: ignore[arg-type]
 
 
