@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.text import Text
 
-from coordinator.ledger.events import Event
+from coordinator.ledger.views import LoggedEvent
 
 
-def told(event: Event) -> Text:
+def told(event: LoggedEvent) -> Text:
     """An event of the ledger in a line."""
-    who, why = event.person or "somebody", f": {event.reason}" if event.reason else ""
+    who, why = event.display_name or "somebody", f": {event.reason}" if event.reason else ""
     what = f"{event.subject} {event.subject_id}"
     match event.subject, event.old_state, event.new_state:
         case "worker", _, "joined":
@@ -29,7 +29,7 @@ def told(event: Event) -> Text:
         case "gradient", _, "rejected":
             return Text(f"a gradient of {who} was refused{why}", "yellow")
         case "unit" | "gradient", old, new:
-            by = f", {event.person}" if event.person else ""
+            by = f", {event.display_name}" if event.display_name else ""
             before = f"{old} -> " if old else ""
             return Text(f"{what}{by}: {before}{new}{f' ({event.reason})' if event.reason else ''}", "dim")
         case "volunteer", _, state:
@@ -40,14 +40,14 @@ def told(event: Event) -> Text:
             return Text(f"the {event.subject} is {event.new_state}{why}", "bold")
 
 
-def line(event: Event, now: datetime.datetime) -> Text:
+def line(event: LoggedEvent, now: datetime.datetime) -> Text:
     """With the time of today, the day of what is longer ago: of this computer's clock."""
     at = event.at.astimezone(now.tzinfo)
     moment = f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M:%S}"
     return Text.assemble((f"{moment} ", "dim"), told(event))
 
 
-def as_json(event: Event) -> str:
+def as_json(event: LoggedEvent) -> str:
     """Times in ISO 8601, with their offset from UTC."""
     return json.dumps(dataclasses.asdict(event), default=lambda moment: moment.isoformat())
 
@@ -57,7 +57,7 @@ class Printer:
     console: Console
     as_json: bool = False
 
-    def print(self, events: Iterable[Event]) -> None:
+    def print(self, events: Iterable[LoggedEvent]) -> None:
         now = datetime.datetime.now().astimezone()
         for event in events:
             if self.as_json:

@@ -14,7 +14,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine
 
 from contract.errors import BarnraiseError
-from coordinator.ledger import records
+from coordinator.contributions import Contribution, contributions
+from coordinator.ledger import people, records, views
 from coordinator.spreadsheet import Cell, write_table
 
 CONTRIBUTIONS: Final = "contributions.csv"
@@ -80,13 +81,17 @@ def _problem(folder: Path, error: OSError) -> str:
 
 
 def _write(conn: Connection, run: str, file: Path) -> int:
-    match file.name:
-        case name if name == UNITS:
-            return write_table(file, *_table(records.UnitRecord, records.unit_records(conn, run=run)))
-        case name if name == LOSSES:
-            return write_table(file, *_table(records.LossRecord, records.loss_records(conn, run=run)))
-        case _:
-            raise AssertionError(file)
+    if file.name == UNITS:
+        return write_table(file, *_table(records.UnitRecord, records.unit_records(conn, run=run)))
+    if file.name == LOSSES:
+        return write_table(file, *_table(records.LossRecord, records.loss_records(conn, run=run)))
+    found = contributions(
+        places=views.leaderboard(conn, run=run),
+        accepted=views.acceptance(conn, run=run),
+        sent=views.sent_bytes(conn, run=run),
+        invited=people.roster(conn) if records.sees_everything(conn) else (),
+    )
+    return write_table(file, *_table(Contribution, found))
 
 
 def _table(record: type[Any], rows: Iterable[Any]) -> tuple[list[str], Iterator[list[Cell]]]:

@@ -21,7 +21,8 @@ from contract.errors import (
     StatementEnded,
     TooManyConnections,
 )
-from coordinator.ledger.events import Event, later_events, newest_events
+from coordinator.ledger.events import later_told, newest_told
+from coordinator.ledger.views import LoggedEvent
 from coordinator.troubles import Recovered, Troubles
 
 # Troubles that pass by themselves. A login that is refused stays refused.
@@ -52,21 +53,21 @@ class Log:
     _floor: int = 0
     _seen: dict[int, datetime.datetime] = dataclasses.field(default_factory=dict)
 
-    def open(self, conn: Connection, *, limit: int) -> list[Event]:
+    def open(self, conn: Connection, *, limit: int) -> list[LoggedEvent]:
         """The newest so many, the oldest of them first. Reading goes on from here."""
-        found = newest_events(conn, run=self.run, limit=max(1, limit), everything=self.everything)
+        found = newest_told(conn, run=self.run, limit=max(1, limit), everything=self.everything)
         if found:
             self._floor = found[-1].event - 1
             self._remember(found)
         return found[:limit][::-1]
 
-    def more(self, conn: Connection) -> list[Event]:
-        found = later_events(conn, run=self.run, after=self._floor, limit=_AT_A_TIME, everything=self.everything)
+    def more(self, conn: Connection) -> list[LoggedEvent]:
+        found = later_told(conn, run=self.run, after=self._floor, limit=_AT_A_TIME, everything=self.everything)
         fresh = [event for event in found if event.event not in self._seen]
         self._remember(fresh)
         return fresh
 
-    def _remember(self, events: Sequence[Event]) -> None:
+    def _remember(self, events: Sequence[LoggedEvent]) -> None:
         self._seen.update((event.event, event.at) for event in events)
         if not self._seen:
             return
@@ -86,7 +87,7 @@ def follow(
     *,
     report: Callable[[object], None],
     stop: threading.Event,
-) -> Iterator[list[Event]]:
+) -> Iterator[list[LoggedEvent]]:
     """What is new, for ever: soon after the ledger hints that something happened, else every few seconds.
 
     `report` hears of trouble that passes (a `DatabaseError`) and of its end (`Recovered`); any other is raised.

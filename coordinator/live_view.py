@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contract.states import RunState
+from coordinator.durations import in_words
 from coordinator.event_lines import told
 from coordinator.ledger.watching import Curve, RunNow, Snapshot, WorkerNow
 from coordinator.sparklines import Pixels, sparkline, thumbnails
@@ -117,6 +118,8 @@ def _progress(run: RunNow, countdown: Countdown | None) -> tuple[float, float, T
         done = countdown.total_seconds - countdown.left_seconds
         return done, countdown.total_seconds, version.append(f", {countdown.left_seconds:.0f} s to go")
     total = run.num_samples * run.num_epochs
+    if not total:
+        return 0, 1, version
     # In asynchronous mode some samples count twice: the last epoch ends when the pool is empty.
     epoch = min(run.num_epochs, run.num_samples_merged // run.num_samples + 1)
     version.append(f", epoch {epoch:,} of {run.num_epochs:,}, {min(1.0, run.num_samples_merged / total):.0%}")
@@ -221,8 +224,7 @@ def _workers(scene: Scene, rows: int) -> RenderableType:
         )
     if len(workers) > rows:
         table.add_row(_others(first, len(shown), len(workers)), style="dim")
-    here = sum(worker.is_here and worker.is_heard for worker in workers)
-    return _panel(table, f"workers: {here} here")
+    return _panel(table, f"workers: {scene.snapshot.run.num_workers:,} here")
 
 
 def _others(first: int, num_shown: int, num_workers: int) -> str:
@@ -280,16 +282,6 @@ def _events(scene: Scene, rows: int) -> RenderableType:
         for at, text in happened[-max(0, rows) :]
     ]
     return _panel(Group(*lines), "what happened")
-
-
-def in_words(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.1f} days"
 
 
 def _panel(content: RenderableType, title: str) -> Panel:

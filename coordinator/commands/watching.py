@@ -20,6 +20,55 @@ _name = click.option("--name", help="Name of the run. [default: the configuratio
 @config_option
 @overrides_option
 @_name
+@click.option("--json", "as_json", is_flag=True, help="For programs: an object.")
+def status(config_file: Path | None, overrides: tuple[str, ...], name: str | None, as_json: bool) -> None:
+    """Say where a run stands: how far, who leads, who is here, losses, what is wrong and what to do about it."""
+    from rich.console import Console
+
+    from coordinator import run_status
+
+    config = load(config_file, overrides)
+    pushes = config.huggingface
+    with ledger(config, config_file).engine.begin() as conn:
+        found = run_status.read_status(
+            conn, run=name or config.run.name, push_interval=pushes.push_interval if pushes.enabled else None
+        )
+    if as_json:
+        click.echo(run_status.as_json(found))
+    else:
+        run_status.show(found, Console())
+
+
+@click.command()
+@config_option
+@overrides_option
+@_name
+@click.option("--limit", type=click.IntRange(1), help="So many of the first. [default: all]")
+@click.option("--json", "as_json", is_flag=True, help="For programs: a list of objects, one per person.")
+def leaderboard(
+    config_file: Path | None, overrides: tuple[str, ...], name: str | None, limit: int | None, as_json: bool
+) -> None:
+    """List who moved the model, and by how much: by samples in merged gradients."""
+    from rich.console import Console
+
+    from coordinator import leaderboard as board
+    from coordinator.ledger import records, views
+
+    config = load(config_file, overrides)
+    run = name or config.run.name
+    with ledger(config, config_file).engine.begin() as conn:
+        records.require_run(conn, run=run)
+        places = views.leaderboard(conn, run=run, most=limit)
+    if as_json:
+        click.echo(board.as_json(places))
+    else:
+        board.show(places, Console())
+
+
+@click.command()
+@config_option
+@overrides_option
+@_name
 def top(config_file: Path | None, overrides: tuple[str, ...], name: str | None) -> None:
     """Watch a run live, from any machine: progress, losses, workers, what happens. q ends it, and the run goes on."""
     from rich.console import Console

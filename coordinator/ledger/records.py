@@ -14,6 +14,8 @@ from contract.errors import NotFound
 _AT_A_TIME: Final = 5_000
 
 _RUNS = text("SELECT run FROM watch.run_definitions ORDER BY run")
+_NOW = text("SELECT now()")
+_SEES_EVERYTHING = text("SELECT has_schema_privilege('ledger', 'USAGE')")
 _UNITS = text("""
     SELECT unit, epoch, first_sample, num_samples, state, state_reason, attempt, num_failures, volunteer, worker,
            base_version, created_at, leased_at, finished_at
@@ -62,6 +64,17 @@ def require_run(conn: Connection, *, run: str) -> None:
         raise NotFound("this ledger has no run yet; `coordinator start` makes the one of the configuration")
     there = ", ".join(names[:20]) + (" and more" if len(names) > 20 else "")
     raise NotFound(f"there is no run named {run!r} in this ledger, only {there}; --name chooses one")
+
+
+def now(conn: Connection) -> datetime.datetime:
+    """By the clock that set all the others of the ledger."""
+    at: datetime.datetime = conn.execute(_NOW).scalar_one()
+    return at
+
+
+def sees_everything(conn: Connection) -> bool:
+    """Whether this login may read more than the views."""
+    return bool(conn.execute(_SEES_EVERYTHING).scalar_one())
 
 
 def unit_records(conn: Connection, *, run: str) -> Iterator[UnitRecord]:

@@ -9,9 +9,10 @@ from rich.console import Console
 
 from contract.ids import Version, WorkerId
 from contract.states import RunState
-from coordinator.ledger.events import Event
+from coordinator.durations import in_words
+from coordinator.ledger.views import LoggedEvent
 from coordinator.ledger.watching import Curve, RunNow, Snapshot, WorkerNow
-from coordinator.live_view import Countdown, Note, Scene, draw, in_words
+from coordinator.live_view import Countdown, Note, Scene, draw
 from coordinator.sparklines import Pixels, sparkline, thumbnails
 
 NOON = datetime.datetime(2026, 11, 21, 12, 0, tzinfo=datetime.UTC)
@@ -24,7 +25,7 @@ def run(**changes: object) -> RunNow:
         "name": "class", "state": RunState.RUNNING, "reason": None, "mode": "sync", "workload": "dcgan",
         "head_version": Version(1234), "num_epochs": 4, "num_samples": 1000, "num_samples_merged": 1500,
         "num_units_merged": 77, "samples_merged_per_second": 10.0, "num_open": 1, "num_leased": 2, "num_landed": 2,
-        "num_wanted": 3, "led_from": "tower",
+        "num_wanted": 3, "num_workers": 3, "led_from": "tower",
     }  # fmt: skip
     return RunNow(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -38,19 +39,19 @@ def worker(person: str, **changes: object) -> WorkerNow:
 
 
 def snapshot(
-    *, now: RunNow | None = None, workers: tuple[WorkerNow, ...] = (), events: tuple[Event, ...] = ()
+    *, now: RunNow | None = None, workers: tuple[WorkerNow, ...] = (), events: tuple[LoggedEvent, ...] = ()
 ) -> Snapshot:
     names = ("loss_d", "loss_g", "d_x", "d_g_z")
     curves = tuple(Curve(name=name, values=tuple(1 / (n + 1) for n in range(120))) for name in names)
     return Snapshot(at=NOON, run=now or run(), curves=curves, workers=workers, events=events)
 
 
-def event(subject: str, new_state: str, **changes: object) -> Event:
+def event(subject: str, new_state: str, **changes: object) -> LoggedEvent:
     values: dict[str, object] = {
         "event": 1, "at": NOON, "run": "class", "subject_id": 7, "old_state": None, "since": None, "volunteer": "ada",
-        "person": "ada", "worker": 1, "reason": None,
+        "display_name": "ada", "worker": 1, "reason": None,
     }  # fmt: skip
-    return Event(subject=subject, new_state=new_state, **{**values, **changes})  # type: ignore[arg-type]
+    return LoggedEvent(subject=subject, new_state=new_state, **{**values, **changes})  # type: ignore[arg-type]
 
 
 def shown(scene: Scene, width: int = 80, height: int = 24) -> list[str]:
@@ -113,7 +114,8 @@ def test_who_is_silent_and_who_left_is_seen() -> None:
         worker("bob", is_heard=False, seen_ago_seconds=200.0, samples_per_second=None),
         worker("cleo", is_here=False, num_merged=0, num_refused=0),
     )
-    text = "\n".join(shown(Scene(snapshot=snapshot(workers=workers), address="here"), height=30))
+    seen = snapshot(now=run(num_workers=1), workers=workers)
+    text = "\n".join(shown(Scene(snapshot=seen, address="here"), height=30))
     assert "workers: 1 here" in text
     assert "computing" in text
     assert "90%" in text
