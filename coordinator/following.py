@@ -40,6 +40,7 @@ _REMEMBERED: Final = 5_000
 _AT_A_TIME: Final = 10_000
 _WAIT_SECONDS: Final = 2.0
 _SHORTEST_PAUSE_SECONDS: Final = 0.25
+_LONGEST_PAUSE_SECONDS: Final = 5.0
 # Reading a log that grows by thousands of lines a second takes longer, and then happens less often.
 _LARGEST_SHARE: Final = 0.05
 
@@ -99,7 +100,7 @@ def follow(
             with engine.begin() as conn:
                 fresh = log.more(conn)
         except PASSING as error:
-            stop.wait(troubles.met("log", error))
+            stop.wait(min(_LONGEST_PAUSE_SECONDS, troubles.met("log", error)))
             continue
         troubles.over("log")
         yield fresh
@@ -111,8 +112,8 @@ def trouble_in_words(report: object) -> str | None:
     """Of what `follow` reports."""
     match report:
         case DatabaseError():
-            return f"{str(report).splitlines()[0]}; waiting for it"
+            return f"waiting for the database: {str(report).splitlines()[0]}"
         case Recovered():
-            return f"that is over after {report.seconds:.0f} s"
+            return f"the database answers again, after {report.seconds:.0f} s"
         case _:
             return None

@@ -19,6 +19,8 @@ from coordinator.live_view import Note, Scene, draw
 from coordinator.troubles import Troubles
 
 _SHORTEST_PAUSE_SECONDS: Final = 0.5
+# Between two attempts to reach a database that does not answer: somebody sits before the screen.
+_LONGEST_PAUSE_SECONDS: Final = 5.0
 # Looking at a run of millions of units takes longer, and then happens less often.
 _LARGEST_SHARE: Final = 0.05
 _NOTES_KEPT: Final = 50
@@ -101,7 +103,7 @@ class Glass:
             except BarnraiseError as error:
                 self._failing_since = self._failing_since or began
                 if self._troubles is not None and isinstance(error, DatabaseError):
-                    pause = self._troubles.met("screen", error)
+                    pause = min(_LONGEST_PAUSE_SECONDS, self._troubles.met("screen", error))
                 continue
             self._failing_since = None
             if self._troubles is not None:

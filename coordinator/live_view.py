@@ -25,7 +25,7 @@ from coordinator.sparklines import Pixels, sparkline, thumbnails
 _HEAD_LINES: Final = 5
 _HELD_OUT: Final = "held_out/"
 _THUMBNAIL_SIDE: Final = 16
-_WIDEST_CURVES: Final = 64
+_WIDEST_CURVES: Final = 120
 _SILENCE_SECONDS: Final = 3.0
 _COLOURS: Final = ("cyan", "magenta", "green", "yellow", "blue", "red")
 _STATES: Final = {RunState.RUNNING: "green", RunState.PAUSED: "yellow", RunState.FAILED: "red"}
@@ -78,10 +78,11 @@ def draw(scene: Scene, *, width: int, height: int) -> RenderableType:
     snapshot = scene.snapshot
     left = height - _HEAD_LINES - scene.has_keys
     # Curves and pictures grow with the screen, and leave the workers and the events a place.
-    middle = min(max(len(_chosen(snapshot.curves)), 4) + 2, left - 8)
+    num_curves = len(_chosen(snapshot.curves))
+    middle = min(max(num_curves, 4, min(4 * num_curves, (left - 12) // 2)) + 2, left - 8)
     if scene.images is not None:
         middle = max(middle, min(2 + _THUMBNAIL_SIDE // 2 * ((left - 10) // (_THUMBNAIL_SIDE // 2)), left // 2 + 2))
-    workers = min(max(1, len(snapshot.workers)) + 3, max(4, left - middle - 3))
+    workers = min(max(1, len(snapshot.workers)) + 3, max(4, left - middle - max(3, left // 5)))
     layout = Layout()
     layout.split_column(
         Layout(_head(scene, width), size=_HEAD_LINES),

@@ -97,7 +97,7 @@ def show(status: Status, console: Console) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, content in (
-        ("progress", _progress(run)),
+        ("progress", _progress(run, has_bar=console.is_terminal)),
         ("led", _led(status)),
         ("workers", _workers(status)),
         ("units", _units(run)),
@@ -114,7 +114,7 @@ def _style(state: str) -> str:
     return _STYLES.get(RunState(state), "bold")
 
 
-def _progress(run: Progress) -> RenderableType:
+def _progress(run: Progress, *, has_bar: bool) -> RenderableType:
     if run.head_version is None:
         return Text("it has not begun")
     line = Text(f"version {run.head_version:,}")
@@ -126,7 +126,12 @@ def _progress(run: Progress) -> RenderableType:
         line.append(f", {in_words(run.eta_seconds)} to go")
     if run.samples_per_second is not None:
         line.append(f" at {run.samples_per_second:,.0f} samples/s")
-    return Group(ProgressBar(total=1, completed=run.share_done, width=_SPARK_WIDTH), line)
+    if not has_bar:
+        return line
+    lines = Table.grid()
+    lines.add_row(ProgressBar(total=1, completed=run.share_done, width=_SPARK_WIDTH))
+    lines.add_row(line)
+    return lines
 
 
 def _led(status: Status) -> Text:
