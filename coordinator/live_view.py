@@ -99,8 +99,6 @@ def _head(scene: Scene, width: int) -> RenderableType:
     state = Text(str(run.state), style=_STATES.get(run.state, "bold"))
     if run.reason and run.state is not RunState.RUNNING:
         state.append(f" ({run.reason})")
-    if scene.silent_seconds > _SILENCE_SECONDS:
-        state.append(f"  the ledger has not answered for {in_words(scene.silent_seconds)}", "bold red")
     title = Text.assemble(("Barnraise", "bold"), f"  {run.name}: {run.workload}, {run.mode}  ", state)
     done, total, told = _progress(run, scene.countdown)
     bar = Table.grid(expand=True, padding=(0, 1))
@@ -143,6 +141,8 @@ def _round(run: RunNow, workers: Sequence[WorkerNow]) -> Text:
 
 def _below(scene: Scene) -> Text:
     run = scene.snapshot.run
+    if scene.silent_seconds > _SILENCE_SECONDS:
+        return Text(f"the ledger has not answered for {in_words(scene.silent_seconds)}; this is of then", "bold red")
     if scene.address is not None:
         return Text(f"volunteers connect to {scene.address}", "dim")
     if run.led_from is not None:

@@ -11,11 +11,11 @@ from coordinator.ledger.views import HealthItem, Leading, Progress, SeenPush, St
 
 NOON = datetime.datetime(2026, 11, 28, 12, 0, tzinfo=datetime.UTC)
 PROGRESS = Progress(
-    run="class", state="running", state_reason=None, mode="sync", workload="mlp", head_version=Version(40), optimizer_step=40,
-    head_since=NOON - datetime.timedelta(seconds=5), num_open=1, num_leased=2, num_submitted=0, num_merged=80, num_failed=0,
-    num_cancelled=0, num_begun=90, num_computed=85, share_used=0.9, num_gradients_per_update=2, num_workers=2,
-    created_at=NOON, started_at=NOON - datetime.timedelta(hours=1), finished_at=None, num_samples_merged=800,
-    samples_per_epoch=1000, num_epochs=2, share_done=0.4, samples_per_second=10.0, eta_seconds=120.0,
+    run="class", state="running", state_reason=None, mode="sync", workload="mlp", head_version=Version(40),
+    optimizer_step=40, head_since=NOON - datetime.timedelta(seconds=5), num_open=1, num_leased=2, num_submitted=0,
+    num_merged=80, num_failed=0, num_cancelled=0, num_begun=90, num_computed=85, share_used=0.9,
+    num_gradients_per_update=2, num_workers=2, created_at=NOON, started_at=NOON - datetime.timedelta(hours=1), finished_at=None,
+    num_samples_merged=800, samples_per_epoch=1000, num_epochs=2, share_done=0.4, samples_per_second=10.0, eta_seconds=120.0,
 )  # fmt: skip
 SIGNS = Signs(
     at=NOON,
@@ -41,9 +41,9 @@ def stalled(unit: int, why: str) -> StalledUnit:
 
 def suspect(name: str) -> Suspect:
     return Suspect(
-        volunteer=name, worker=WorkerId(1), worker_name="laptop", num_submitted=9, num_refused=5, num_failures_in_a_row=0,
-        share_accepted=0.4, mean_weight=None, why="5 of 9 gradients were refused for what was in them",
-    )  # fmt: skip
+        volunteer=name, worker=WorkerId(1), worker_name="laptop", num_submitted=9, num_refused=5,
+        num_failures_in_a_row=0, share_accepted=0.4, mean_weight=None,
+        why="5 of 9 gradients were refused for what was in them", )  # fmt: skip
 
 
 def found(signs: Signs = SIGNS, **changes: object) -> list[str]:

@@ -20,8 +20,8 @@ def place(volunteer: str, number: int, num_samples: int) -> Place:
 
 def accepted(volunteer: str, worker: int) -> Acceptance:
     return Acceptance(
-        volunteer=volunteer, worker=WorkerId(worker), num_submitted=10, num_merged=5, num_stale=2, num_refused=1, num_late=2,
-        share_accepted=0.5, mean_staleness=0.0, num_samples_merged=50,
+        volunteer=volunteer, worker=WorkerId(worker), num_submitted=10, num_merged=5, num_stale=2, num_refused=1,
+        num_late=2, share_accepted=0.5, mean_staleness=0.0, num_samples_merged=50,
     )  # fmt: skip
 
 

@@ -18,8 +18,8 @@ def event(
     subject: str, old_state: str | None, new_state: str, *, reason: str | None = None, person: str | None = "Ada L."
 ) -> LoggedEvent:
     return LoggedEvent(
-        event=17, at=NOON, run="class", subject=subject, subject_id=7, old_state=old_state, new_state=new_state, since=None,
-        volunteer=person and "ada", display_name=person, worker=WorkerId(3), reason=reason,
+        event=17, at=NOON, run="class", subject=subject, subject_id=7, old_state=old_state, new_state=new_state,
+        since=None, volunteer=person and "ada", display_name=person, worker=WorkerId(3), reason=reason,
     )  # fmt: skip
 
 
