@@ -54,6 +54,10 @@ class Log:
     _floor: int = 0
     _seen: dict[int, datetime.datetime] = dataclasses.field(default_factory=dict)
 
+    @property
+    def num_remembered(self) -> int:
+        return len(self._seen)
+
     def open(self, conn: Connection, *, limit: int) -> list[LoggedEvent]:
         """The newest so many, the oldest of them first. Reading goes on from here."""
         found = newest_told(conn, run=self.run, limit=max(1, limit), everything=self.everything)

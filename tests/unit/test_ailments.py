@@ -14,8 +14,9 @@ PROGRESS = Progress(
     run="class", state="running", state_reason=None, mode="sync", workload="mlp", head_version=Version(40),
     optimizer_step=40, head_since=NOON - datetime.timedelta(seconds=5), num_open=1, num_leased=2, num_submitted=0,
     num_merged=80, num_failed=0, num_cancelled=0, num_begun=90, num_computed=85, share_used=0.9,
-    num_gradients_per_update=2, num_workers=2, created_at=NOON, started_at=NOON - datetime.timedelta(hours=1), finished_at=None,
-    num_samples_merged=800, samples_per_epoch=1000, num_epochs=2, share_done=0.4, samples_per_second=10.0, eta_seconds=120.0,
+    num_gradients_per_update=2, num_workers=2, created_at=NOON, started_at=NOON - datetime.timedelta(hours=1),
+    finished_at=None, num_samples_merged=800, samples_per_epoch=1000, num_epochs=2, share_done=0.4,
+    samples_per_second=10.0, eta_seconds=120.0,
 )  # fmt: skip
 SIGNS = Signs(
     at=NOON,
