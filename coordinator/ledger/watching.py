@@ -12,13 +12,13 @@ from contract.errors import NotFound
 from contract.ids import RunId, Version, WorkerId
 from contract.states import RunState
 from coordinator.ledger.events import newest_told
-from coordinator.ledger.views import Acceptance, LoggedEvent, acceptance, leading, progress
+from coordinator.ledger.views import Acceptance, LoggedEvent, leading, progress
+from coordinator.ledger.views.selecting import records, select
 
 # A curve is read in so many averages: more points than any terminal has columns for it, however long the run.
 _POINTS: Final = 120
 _RECENT_SECONDS: Final = 20.0
 _MOST_WORKERS: Final = 1_000
-_NEWEST_GRADIENTS: Final = 2_000
 
 # Of a round only what belongs to it counts.
 _LANDED = text("""
@@ -28,12 +28,16 @@ _CURVES = text("""
     SELECT name, avg(value) AS value
       FROM watch.losses WHERE run = :run AND value NOT IN ('NaN', 'Infinity', '-Infinity')
      GROUP BY name, version * :points / (:head + 1) ORDER BY name, version * :points / (:head + 1)""")
-# Of the newest so many, whatever the length of the run.
+# What was submitted lately either waits still or has been judged lately.
 _ARRIVED = text("""
     SELECT worker, sum(num_samples)::bigint AS num_samples
       FROM (SELECT worker, num_samples, submitted_at FROM watch.gradients
-             WHERE run = :run ORDER BY gradient DESC LIMIT :most) newest
+             WHERE run = :run AND finished_at > now() - make_interval(secs => :recent)
+            UNION ALL
+            SELECT worker, num_samples, submitted_at FROM watch.gradients
+             WHERE run = :run AND state = 'submitted') lately
      WHERE submitted_at > now() - make_interval(secs => :recent) GROUP BY worker""")
+_BECAME = select(Acceptance, "acceptance", "WHERE run = :run AND worker = ANY (CAST(:workers AS bigint[]))")
 _WORKERS = text("""
     SELECT worker, display_name AS person, device, phase, samples_per_second, left_at IS NULL AS is_here,
            coalesce(is_present, false) AS is_heard,
@@ -186,10 +190,11 @@ def staleness(conn: Connection, *, run: RunId) -> list[tuple[int, int]]:
 
 
 def _workers(conn: Connection, run: str) -> tuple[WorkerNow, ...]:
-    became = {of.worker: of for of in acceptance(conn, run=run)}
     values = {"run": run, "recent": _RECENT_SECONDS}
-    arrived = {row.worker: row.num_samples for row in conn.execute(_ARRIVED, {**values, "most": _NEWEST_GRADIENTS})}
-    found = conn.execute(_WORKERS, {**values, "most": _MOST_WORKERS})
+    found = conn.execute(_WORKERS, {**values, "most": _MOST_WORKERS}).all()
+    arrived = {row.worker: row.num_samples for row in conn.execute(_ARRIVED, values)}
+    those = [row.worker for row in found]
+    became = {of.worker: of for of in records(conn, Acceptance, _BECAME, run=run, workers=those)}
     return tuple(_worker(row, became.get(row.worker), arrived.get(row.worker, 0)) for row in found)
 
 

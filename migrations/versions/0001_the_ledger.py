@@ -46,6 +46,8 @@ ALTER TABLE ledger.samples ALTER COLUMN content SET STORAGE EXTERNAL;
 
 FILES = [
     "functions/guard_run_v1.sql",
+    "functions/tally_unit_v1.sql",
+    "functions/tally_gradient_v1.sql",
     "functions/guard_unit_v1.sql",
     "functions/guard_gradient_v1.sql",
     "functions/refuse_change_v1.sql",
@@ -69,6 +71,7 @@ FILES = [
     "functions/leave_v1.sql",
     "views/worker_records_v1.sql",
     "views/people_v1.sql",
+    "views/unit_counts_v1.sql",
     "views/epochs_v1.sql",
     "views/progress_v1.sql",
     "views/workers_v1.sql",
@@ -288,6 +291,15 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": 80},
     )
     op.create_index(
+        "ix_gradients_finished",
+        "gradients",
+        ["run_id", "finished_at"],
+        unique=False,
+        schema="ledger",
+        postgresql_where=sa.text("finished_at IS NOT NULL"),
+    )
+    op.create_index("ix_gradients_worker", "gradients", ["worker_id", "id"], unique=False, schema="ledger")
+    op.create_index(
         "ix_gradients_uploading",
         "gradients",
         ["run_id"],
@@ -489,6 +501,56 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["ledger.runs.id"], name=op.f("fk_samples_run_id")),
         sa.PrimaryKeyConstraint("run_id", "version", name=op.f("pk_samples")),
         schema="ledger",
+    )
+    op.create_table(
+        "worker_tallies",
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
+        sa.Column("worker_id", sa.BigInteger(), nullable=False),
+        sa.Column("num_merged", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_stale", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_refused", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_late", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_samples_merged", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("staleness_sum", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("weight_sum", sa.Double(), server_default=sa.text("0"), nullable=False),
+        sa.Column("seconds_computing", sa.Double(), server_default=sa.text("0"), nullable=False),
+        sa.Column("raw_bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("coded_bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("sent_bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("first_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("last_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["run_id"], ["ledger.runs.id"], name=op.f("fk_worker_tallies_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "worker_id", name=op.f("pk_worker_tallies")),
+        schema="ledger",
+        postgresql_with={"fillfactor": 50},
+    )
+    op.create_table(
+        "unit_tallies",
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("lane", sa.BigInteger(), nullable=False),
+        sa.Column("num_merged", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_cancelled", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_failed", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_begun", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_samples_merged", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_samples_failed", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_samples_surplus", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["ledger.runs.id"], name=op.f("fk_unit_tallies_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "epoch", "lane", name=op.f("pk_unit_tallies")),
+        schema="ledger",
+        postgresql_with={"fillfactor": 50},
+    )
+    op.create_table(
+        "minute_tallies",
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
+        sa.Column("minute", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("num_units", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_samples", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["ledger.runs.id"], name=op.f("fk_minute_tallies_run_id")),
+        sa.PrimaryKeyConstraint("run_id", "minute", name=op.f("pk_minute_tallies")),
+        schema="ledger",
+        postgresql_with={"fillfactor": 50},
     )
     op.execute(STORAGE)
     run_files(FILES)

@@ -9,6 +9,5 @@ SELECT r.name AS run, v.name AS volunteer, t.worker_id AS worker, t.num_submitte
        t.staleness_sum::double precision / nullif(t.num_merged, 0) AS mean_staleness, t.num_samples_merged
   FROM ledger.worker_records t
   JOIN ledger.runs r ON r.id = t.run_id
-  JOIN ledger.workers w ON w.id = t.worker_id
-  JOIN ledger.volunteers v ON v.id = w.volunteer_id
+  JOIN ledger.volunteers v ON v.id = t.volunteer_id
  WHERE t.num_submitted > 0;

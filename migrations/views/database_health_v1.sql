@@ -4,13 +4,13 @@ SELECT 'size of the database' AS item, pg_database_size(current_database())::dou
        true AS is_fine, 'watch the free space of the disk' AS note
 UNION ALL
 SELECT 'size of ' || c.relname, pg_total_relation_size(c.oid)::double precision, 'bytes', true, 'with its indexes'
-  FROM pg_class c WHERE c.relnamespace = 'ledger'::regnamespace AND c.relkind = 'r'
+  FROM pg_class c WHERE c.relnamespace = 'ledger'::regnamespace AND c.relkind = 'r' AND c.relname <> 'schema_version'
 UNION ALL
 SELECT 'dead rows of ' || s.relname, s.n_dead_tup::double precision, 'rows',
        s.n_dead_tup < 20000 + 0.5 * s.n_live_tup,
        CASE WHEN s.n_dead_tup < 20000 + 0.5 * s.n_live_tup THEN 'autovacuum keeps up'
             ELSE 'autovacuum does not keep up: a transaction that stays open keeps it from sweeping' END
-  FROM pg_stat_user_tables s WHERE s.schemaname = 'ledger'
+  FROM pg_stat_user_tables s WHERE s.schemaname = 'ledger' AND s.relname <> 'schema_version'
 UNION ALL
 SELECT 'connections to this database', count(*)::double precision, 'connections', true,
        'coordinator, workers and who looks on'

@@ -25,20 +25,18 @@ SELECT r.name AS run, r.state, r.state_reason, r.mode, r.workload, r.head_versio
              (r.training ->> 'num_epochs')::bigint AS num_epochs,
              (r.data ->> 'num_samples')::bigint * (r.training ->> 'num_epochs')::bigint AS num_samples) n
   CROSS JOIN LATERAL (
-      SELECT count(*) FILTER (WHERE state = 'open') AS num_open,
-             count(*) FILTER (WHERE state = 'leased') AS num_leased,
-             count(*) FILTER (WHERE state = 'submitted') AS num_submitted,
-             count(*) FILTER (WHERE state = 'merged') AS num_merged,
-             count(*) FILTER (WHERE state = 'failed') AS num_failed,
-             count(*) FILTER (WHERE state = 'cancelled') AS num_cancelled,
-             coalesce(sum(attempt), 0)::bigint AS num_begun,
-             coalesce(sum(num_samples) FILTER (WHERE state = 'merged'), 0)::bigint AS num_samples_merged,
-             coalesce(sum(num_samples) FILTER (WHERE state = 'failed'), 0)::bigint AS num_samples_failed
-        FROM ledger.work_units WHERE run_id = r.id) u
+      SELECT coalesce(sum(num_open), 0)::bigint AS num_open, coalesce(sum(num_leased), 0)::bigint AS num_leased,
+             coalesce(sum(num_submitted), 0)::bigint AS num_submitted,
+             coalesce(sum(num_merged), 0)::bigint AS num_merged, coalesce(sum(num_failed), 0)::bigint AS num_failed,
+             coalesce(sum(num_cancelled), 0)::bigint AS num_cancelled,
+             coalesce(sum(num_begun), 0)::bigint AS num_begun,
+             coalesce(sum(num_samples_merged), 0)::bigint AS num_samples_merged,
+             coalesce(sum(num_samples_failed), 0)::bigint AS num_samples_failed
+        FROM ledger.unit_counts WHERE run_id = r.id) u
   CROSS JOIN LATERAL (
       -- What still waits for its merge may yet be used: it counts as neither.
-      SELECT count(*) AS num_computed FROM ledger.gradients
-       WHERE run_id = r.id AND submitted_at IS NOT NULL AND state <> 'submitted') g
+      SELECT coalesce(sum(num_merged + num_stale + num_refused + num_late), 0)::bigint AS num_computed
+        FROM ledger.worker_tallies WHERE run_id = r.id) g
   CROSS JOIN LATERAL (
       SELECT sum(num_samples)::double precision
                  / greatest(1, least(60, extract(epoch FROM now() - r.started_at)::double precision)) AS samples_per_second

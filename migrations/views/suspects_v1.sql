@@ -1,17 +1,17 @@
 -- Workers to have a look at, each with the first reason that holds. A suspicion is no proof: a broken memory, an old
 -- driver and an attack look alike from here. Staleness and lateness are slowness, and no reason.
 CREATE VIEW watch.suspects AS
-SELECT r.name AS run, v.name AS volunteer, w.id AS worker, w.name AS worker_name, coalesce(t.num_submitted, 0) AS num_submitted,
-       coalesce(t.num_refused, 0) AS num_refused, w.num_failures_in_a_row,
+SELECT r.name AS run, v.name AS volunteer, w.id AS worker, w.name AS worker_name, t.num_submitted, t.num_refused,
+       w.num_failures_in_a_row,
        t.num_merged::double precision / nullif(t.num_merged + t.num_stale + t.num_refused + t.num_late, 0)
            AS share_accepted,
        t.weight_sum / nullif(t.num_merged, 0) AS mean_weight, y.why
-  FROM ledger.workers w
-  JOIN ledger.runs r ON r.id = w.run_id
-  JOIN ledger.volunteers v ON v.id = w.volunteer_id
-  LEFT JOIN ledger.worker_records t ON t.run_id = w.run_id AND t.worker_id = w.id
+  FROM ledger.worker_records t
+  JOIN ledger.runs r ON r.id = t.run_id
+  JOIN ledger.workers w ON w.id = t.worker_id
+  JOIN ledger.volunteers v ON v.id = t.volunteer_id
   LEFT JOIN (SELECT run_id, sum(weight_sum) / nullif(sum(num_merged), 0) AS mean_weight
-               FROM ledger.worker_records GROUP BY run_id) usual ON usual.run_id = w.run_id
+               FROM ledger.worker_tallies GROUP BY run_id) usual ON usual.run_id = t.run_id
   CROSS JOIN LATERAL (
       SELECT CASE
           WHEN w.num_failures_in_a_row >= 3

@@ -28,6 +28,7 @@ from coordinator.ledger import gradients, runs, units, versions
 from tests.integration.classroom import GRADIENT, Classroom, classroom, new_run, submission
 from tests.integration.ledger_model import Model, Unit
 from tests.integration.moving_time import expire_lease, outlast_lease, silence
+from tests.integration.recount import assert_tallies_are_true
 from worker import ledger
 from worker.ledger import Lease
 
@@ -336,6 +337,7 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         for worker in list(self.model.before):
             self.end_transaction(self.ids.index(worker), commits=False)
+        assert_tallies_are_true(self.owner, self.run)
         follow_chains(self.owner, self.name, {unit.unit: unit.state for unit in self.model.committed()})
 
 
