@@ -52,6 +52,16 @@ def as_json(event: LoggedEvent) -> str:
     return json.dumps(dataclasses.asdict(event), default=lambda moment: moment.isoformat())
 
 
+class Paper(Console):
+    """Long lines stay whole. When nobody reads any more, whoever writes is told, and decides how to end."""
+
+    def __init__(self) -> None:
+        super().__init__(soft_wrap=True)
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Printer:
     console: Console

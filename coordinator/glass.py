@@ -49,6 +49,7 @@ class Glass:
         self._notes: deque[Note] = deque(maxlen=_NOTES_KEPT)
         self._snapshot: Snapshot | None = None
         self._failing_since: float | None = None
+        self._refusal = ""
         self._stop, self._wake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._look, name="screen", daemon=True)
         self._live = Live(console=console, screen=True, refresh_per_second=2, get_renderable=self._drawn)
@@ -86,7 +87,7 @@ class Glass:
     def look_now(self, *, forget: bool = False) -> None:
         """At once, and not when it is due; what was seen last is shown no more where it is to be forgotten."""
         if forget:
-            self._snapshot = None
+            self._snapshot, self._refusal = None, ""
         self._wake.set()
 
     def _look(self) -> None:
@@ -102,6 +103,7 @@ class Glass:
                 self._snapshot = self._look_once()
             except BarnraiseError as error:
                 self._failing_since = self._failing_since or began
+                self._refusal = str(error).splitlines()[0]
                 if self._troubles is not None and isinstance(error, DatabaseError):
                     pause = min(_LONGEST_PAUSE_SECONDS, self._troubles.met("screen", error))
                 continue
@@ -113,5 +115,5 @@ class Glass:
     def _drawn(self) -> RenderableType:
         snapshot = self._snapshot
         if snapshot is None:
-            return Text("looking at the ledger ...", "dim")
+            return Text(self._refusal or "looking at the ledger ...", "dim")
         return draw(self._scene(snapshot), width=self._live.console.width, height=self._live.console.height)

@@ -110,8 +110,6 @@ def events(
     as_json: bool,
 ) -> None:
     """Show what happened: who came and went, what failed, what was refused, and why."""
-    from rich.console import Console
-
     from contract.database import Notifications
     from coordinator import event_lines, following
     from coordinator.ledger.records import require_run
@@ -119,7 +117,7 @@ def events(
     config = load(config_file, overrides)
     engine = ledger(config, config_file).engine
     log = following.Log(run=name or config.run.name, everything=everything)
-    lines = event_lines.Printer(console=Console(soft_wrap=True), as_json=as_json)
+    lines = event_lines.Printer(console=event_lines.Paper(), as_json=as_json)
     with engine.begin() as conn:
         require_run(conn, run=log.run)
         newest = log.open(conn, limit=limit)

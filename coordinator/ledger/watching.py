@@ -132,9 +132,11 @@ class Snapshot:
 def look_at(conn: Connection, *, run: str, num_events: int = 30) -> Snapshot:
     """From the views alone: any login of the ledger may look."""
     found = progress(conn, run=run)
-    if not found or found[0].head_version is None:
+    if not found:
         raise NotFound(f"there is no run named {run!r} in this ledger; `coordinator start` makes it")
     (now,), head = found, found[0].head_version
+    if head is None:
+        raise NotFound(f"run {run} has no model yet; `coordinator start` makes it")
     landed = conn.execute(_LANDED, {"run": run, "is_async": now.mode == "async", "head": head}).one()
     leader = leading(conn, run=run)
     return Snapshot(
