@@ -32,8 +32,9 @@ def told(event: LoggedEvent) -> Text:
             by = f", {event.display_name}" if event.display_name else ""
             before = f"{old} -> " if old else ""
             return Text(f"{what}{by}: {before}{new}{f' ({event.reason})' if event.reason else ''}", "dim")
-        case "volunteer", _, state:
-            return Text(f"{event.reason or what} is {state}", "bold")
+        case "volunteer" | "observer", _, state:
+            kind = "observer " if event.subject == "observer" else ""
+            return Text(f"{kind}{event.reason or what} is {state}", "bold")
         case "num_gradients_per_update", old, new:
             return Text(f"an update takes {new} gradients now, not {old}{why}")
         case _:

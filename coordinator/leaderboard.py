@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from coordinator.durations import in_words
 from coordinator.ledger.views import Place
 from coordinator.run_list import moment_of
 
@@ -21,7 +22,7 @@ def show(places: Sequence[Place], console: Console) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("who", overflow="fold")
-    for title in ("samples", "share", "units", "hours", "accepted"):
+    for title in ("samples", "share", "units", "computing", "accepted"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("last", no_wrap=True)
     now = datetime.datetime.now().astimezone()
@@ -32,7 +33,7 @@ def show(places: Sequence[Place], console: Console) -> None:
             f"{place.num_samples_merged:,}",
             _percent(place.share_of_run),
             f"{place.num_units_merged:,}",
-            f"{place.seconds_computing / 3600:,.1f}",
+            in_words(place.seconds_computing),
             _percent(place.share_accepted),
             "here" if place.is_present else moment_of(place.last_at, now),
         )

@@ -82,7 +82,8 @@ def draw(scene: Scene, *, width: int, height: int) -> RenderableType:
     middle = min(max(num_curves, 4, min(4 * num_curves, (left - 12) // 2)) + 2, left - 8)
     if scene.images is not None:
         middle = max(middle, min(2 + _THUMBNAIL_SIDE // 2 * ((left - 10) // (_THUMBNAIL_SIDE // 2)), left // 2 + 2))
-    workers = min(max(1, len(snapshot.workers)) + 3, max(4, left - middle - max(3, left // 5)))
+    for_events = max(5 if scene.images is None else 3, left // 5)
+    workers = min(max(1, len(snapshot.workers)) + 3, max(4, left - middle - for_events))
     layout = Layout()
     layout.split_column(
         Layout(_head(scene, width), size=_HEAD_LINES),
@@ -260,9 +261,9 @@ def _sorted(workers: Sequence[WorkerNow], order: Order) -> list[WorkerNow]:
 
 
 def _keys(order: Order) -> Text:
-    line = Text(no_wrap=True, overflow="ellipsis", style="dim")
+    line = Text("  ", no_wrap=True, overflow="ellipsis", style="dim")
     for key, what in (("q", "quit"), ("s", f"sorted by {order}"), ("space", "more workers"), ("n", "next run")):
-        line.append(f" {key} ", "reverse").append(f" {what}   ")
+        line.append(key, "bold not dim").append(f" {what}    ")
     return line
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -26,13 +27,14 @@ from coordinator.sparklines import sparkline
 _STYLES: Final = {RunState.RUNNING: "green", RunState.PAUSED: "yellow", RunState.FAILED: "red"}
 # Some measures are not taken of every version.
 _VERSIONS_LOOKED_AT: Final = 200
+_MOST_WORKERS: Final = 1_000
 _MOST_NAMED: Final = 8
 _SPARK_WIDTH: Final = 40
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """`losses` are the newest of each name."""
+    """`losses` are the newest of each name, `workers` those that are here, up to a thousand of them."""
 
     at: datetime.datetime
     progress: Progress
@@ -71,7 +73,7 @@ def read_status(conn: Connection, *, run: str, push_interval: int | None = None)
         at=at,
         progress=progress,
         leading=leading,
-        workers=[worker for worker in views.seen_workers(conn, run=run) if worker.is_present],
+        workers=[worker for worker in views.seen_workers(conn, run=run, most=_MOST_WORKERS) if worker.is_present],
         losses=list({loss.name: loss for loss in measured}.values()),
         curves=() if head is None else curves(conn, run=run, head=head),
         last_version=newest[0] if newest else None,
@@ -146,8 +148,8 @@ def _workers(status: Status) -> Text:
     if not status.workers:
         return Text("nobody is here")
     names = list(dict.fromkeys(worker.display_name for worker in status.workers))
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return Text(f"{len(status.workers):,} here: {', '.join(names[:_MOST_NAMED])}{more}")
+    more = " and more" if len(names) > _MOST_NAMED else ""
+    return Text(f"{status.progress.num_workers:,} here: {', '.join(names[:_MOST_NAMED])}{more}")
 
 
 def _units(run: Progress) -> Text:
@@ -192,9 +194,9 @@ def _last_push(status: Status) -> Text:
 def _wrong(found: Sequence[Ailment]) -> RenderableType:
     if not found:
         return Text("nothing that the ledger knows of", "green")
-    lines: list[Text] = []
+    lines: list[RenderableType] = []
     for ailment in found:
-        lines += [Text(ailment.what, "yellow"), Text(f"  {ailment.do}")]
+        lines += [Text(ailment.what, "yellow"), Padding(Text(ailment.do), (0, 0, 0, 2))]
     return Group(*lines)
 
 

@@ -37,6 +37,7 @@ def event(
             "a gradient of Ada L. was refused: not finite",
         ),
         (event("volunteer", None, "invited", reason="ada", person=None), "ada is invited"),
+        (event("observer", None, "invited", reason="zoe", person=None), "observer zoe is invited"),
         (event("run", "running", "paused", reason="lunch"), "the run is paused: lunch"),
         (
             event("num_gradients_per_update", "2", "3", reason="3 workers are here"),
