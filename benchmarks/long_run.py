@@ -104,6 +104,11 @@ _WAITING: Final = """
      WHERE id IN (SELECT id FROM ledger.gradients WHERE state = 'uploading' LIMIT 100);
     UPDATE ledger.work_units u SET state = 'submitted', lease_token = NULL, lease_expires_at = NULL
       FROM ledger.gradients g WHERE g.unit_id = u.id AND g.state = 'submitted' AND u.state = 'leased'"""
+# The filling took minutes: everybody was heard of a moment ago, and something was merged in the last minute.
+_NOW: Final = """
+    UPDATE ledger.heartbeats SET at = now() - interval '1 second' * (worker_id % 40);
+    UPDATE ledger.gradients SET finished_at = now() - interval '1 second' * (id % 60)
+     WHERE id IN (SELECT id FROM ledger.gradients WHERE state = 'merged' ORDER BY id DESC LIMIT 1000)"""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,11 +132,12 @@ def fill(ledger: BenchLedger, extent: Extent) -> None:
     _switch_guards(ledger, "DISABLE")
     for block in (_PEOPLE, _UNITS, _GRADIENTS, _VERSIONS, _EVENTS, _TALLIES):
         _execute(ledger, block, values)
+    ledger.vacuum()
+    _execute(ledger, _NOW, values)
     _switch_guards(ledger, "ENABLE")
     _execute(ledger, _WAITING, values)
     ledger.execute(f"CREATE ROLE {OBSERVER} LOGIN PASSWORD '{PASSWORD}' IN ROLE barnraise_observers")
     ledger.execute(f"GRANT CONNECT ON DATABASE {ledger.database} TO {OBSERVER}")
-    ledger.vacuum()
 
 
 def _switch_guards(ledger: BenchLedger, verb: str) -> None:

@@ -1,7 +1,7 @@
 """Tallies: what became of the work so far, counted by the database itself at the moment in which it is decided.
 
 After a million units nobody can count again each time somebody looks. The guards write them (tally_gradient,
-tally_unit), in the transaction that decides; nothing else does.
+tally_unit, tally_merge), in the transaction that decides; nothing else does.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ unit_tallies = Table(
     postgresql_with={"fillfactor": 50},
 )
 
+# What was merged, as the record of the merges has it.
 minute_tallies = Table(
     "minute_tallies",
     metadata,

@@ -1,4 +1,4 @@
--- The fate of a gradient is decided: it is counted for its worker, and for its minute or its epoch. The guard of gradients
+-- The fate of a gradient is decided: it is counted for its worker, and in its epoch where it was not used. The guard of gradients
 -- calls this, once in a gradient's life, since no edge leads from there. It is the coordinator who decides, so that no
 -- volunteer's transaction ever holds one of these rows.
 CREATE FUNCTION ledger.tally_gradient_v1(p_gradient ledger.gradients) RETURNS void
@@ -20,12 +20,13 @@ BEGIN
     SELECT u.epoch, CASE WHEN u.attempt = p_gradient.attempt THEN u.leased_at END INTO v_epoch, v_leased_at
       FROM ledger.work_units u WHERE u.id = p_gradient.unit_id;
     -- From the claim, or from the first byte of the gradient before: a worker that claims ahead has two units in hand.
-    SELECT coalesce(greatest(0, extract(epoch FROM p_gradient.created_at
-                                                       - greatest(v_leased_at, max(before.created_at)))), 0)
+    -- By the pair, because only that index has this order; by the id alone, a worker's first would search through all.
+    SELECT greatest(0, extract(epoch FROM p_gradient.created_at - greatest(v_leased_at, max(before.created_at))))
       INTO v_seconds
-      FROM (SELECT g.created_at FROM ledger.gradients g
-             WHERE g.worker_id = p_gradient.worker_id AND g.id < p_gradient.id ORDER BY g.id DESC LIMIT 1) before
-     WHERE v_leased_at IS NOT NULL;
+      FROM (SELECT g.worker_id, g.created_at FROM ledger.gradients g
+             WHERE (g.worker_id, g.id) < (p_gradient.worker_id, p_gradient.id)
+             ORDER BY g.worker_id DESC, g.id DESC LIMIT 1) before
+     WHERE before.worker_id = p_gradient.worker_id;
     -- The weights it was computed from have its form.
     SELECT m.num_bytes INTO v_raw_bytes
       FROM ledger.model_versions m WHERE m.run_id = p_gradient.run_id AND m.number = p_gradient.base_version;
@@ -38,8 +39,8 @@ BEGIN
         CASE p_gradient.state WHEN 'merged' THEN p_gradient.num_samples ELSE 0 END,
         CASE p_gradient.state WHEN 'merged' THEN p_gradient.merged_version - 1 - p_gradient.base_version ELSE 0 END,
         CASE p_gradient.state WHEN 'merged' THEN p_gradient.weight ELSE 0 END,
-        v_seconds, coalesce(v_raw_bytes, 0), p_gradient.num_bytes, p_gradient.sent_bytes,
-        p_gradient.submitted_at, p_gradient.submitted_at)
+        CASE WHEN v_leased_at IS NULL THEN 0 ELSE v_seconds END, coalesce(v_raw_bytes, 0), p_gradient.num_bytes,
+        p_gradient.sent_bytes, p_gradient.submitted_at, p_gradient.submitted_at)
     ON CONFLICT (run_id, worker_id) DO UPDATE
        SET num_merged = t.num_merged + excluded.num_merged, num_stale = t.num_stale + excluded.num_stale,
            num_refused = t.num_refused + excluded.num_refused, num_late = t.num_late + excluded.num_late,
@@ -49,12 +50,7 @@ BEGIN
            raw_bytes = t.raw_bytes + excluded.raw_bytes, coded_bytes = t.coded_bytes + excluded.coded_bytes,
            sent_bytes = t.sent_bytes + excluded.sent_bytes, first_at = least(t.first_at, excluded.first_at),
            last_at = greatest(t.last_at, excluded.last_at);
-    IF p_gradient.state = 'merged' THEN
-        INSERT INTO ledger.minute_tallies AS t (run_id, minute, num_units, num_samples)
-        VALUES (p_gradient.run_id, date_trunc('minute', p_gradient.finished_at, 'UTC'), 1, p_gradient.num_samples)
-        ON CONFLICT (run_id, minute) DO UPDATE
-           SET num_units = t.num_units + 1, num_samples = t.num_samples + excluded.num_samples;
-    ELSIF v_epoch IS NOT NULL THEN
+    IF p_gradient.state <> 'merged' AND v_epoch IS NOT NULL THEN
         INSERT INTO ledger.unit_tallies AS t (run_id, epoch, lane, num_samples_surplus)
         VALUES (p_gradient.run_id, v_epoch, p_gradient.unit_id % 16, p_gradient.num_samples)
         ON CONFLICT (run_id, epoch, lane) DO UPDATE

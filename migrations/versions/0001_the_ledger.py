@@ -48,6 +48,7 @@ FILES = [
     "functions/guard_run_v1.sql",
     "functions/tally_unit_v1.sql",
     "functions/tally_gradient_v1.sql",
+    "functions/tally_merge_v1.sql",
     "functions/guard_unit_v1.sql",
     "functions/guard_gradient_v1.sql",
     "functions/refuse_change_v1.sql",

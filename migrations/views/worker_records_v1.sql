@@ -1,6 +1,6 @@
 -- What each worker did, from the tally of what is decided and from what is still on its way. A line for each worker.
 CREATE VIEW ledger.worker_records AS
-SELECT w.run_id, w.id AS worker_id, w.volunteer_id,
+SELECT w.run_id, w.id AS worker_id, w.volunteer_id, w.name AS worker_name, w.left_at, w.num_failures_in_a_row,
        coalesce(t.num_merged + t.num_stale + t.num_refused + t.num_late, 0) + coalesce(o.num_submitted, 0)
            AS num_submitted,
        coalesce(t.num_merged, 0) AS num_merged, coalesce(t.num_stale, 0) AS num_stale,

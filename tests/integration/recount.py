@@ -67,7 +67,10 @@ _BY_MINUTE: Final = text("""
     SELECT minute, num_units, num_samples FROM ledger.minute_tallies WHERE run_id = :run ORDER BY minute""")
 _BY_MINUTE_ANEW: Final = text("""
     SELECT date_trunc('minute', finished_at) AS minute, count(*) AS num_units, sum(num_samples)::bigint AS num_samples
-      FROM ledger.gradients WHERE run_id = :run AND state = 'merged' GROUP BY 1 ORDER BY 1""")
+      FROM ledger.gradients g
+     WHERE run_id = :run AND state = 'merged'
+       AND EXISTS (SELECT FROM ledger.aggregations a WHERE a.run_id = g.run_id AND a.version = g.merged_version)
+     GROUP BY 1 ORDER BY 1""")
 _PROGRESS: Final = text("""
     SELECT num_open, num_leased, num_submitted, num_merged, num_failed, num_cancelled, num_begun, num_samples_merged
       FROM watch.progress p JOIN ledger.runs r ON r.name = p.run WHERE r.id = :run""")

@@ -42,6 +42,18 @@ def submitted(room: Classroom, number: int) -> list[GradientId]:
         return [one.gradient for one in gradients.waiting_gradients(conn, run=room.run)]
 
 
+def of_these(merged: list[GradientId]) -> versions.Aggregation:
+    return versions.Aggregation(
+        rule="mean",
+        options={},
+        gradients=merged,
+        weights=[1.0] * len(merged),
+        input_sha256=bytes(32),
+        output_sha256=bytes(32),
+        seconds=0.1,
+    )
+
+
 def totals(room: Classroom) -> tuple[int, ...]:
     with room.owner.begin() as conn:
         return tuple(int(number) for number in conn.execute(_TOTALS).one())
@@ -165,6 +177,9 @@ def test_after_a_busy_life_the_tallies_are_those_of_a_recount(classroom: Classro
                         gradients.discard_late(conn, gradients=[one.gradient], verdict="its round is over")
             weights = [dice.random() for _ in merged]
             gradients.mark_merged(conn, run=classroom.run, version=Version(head), gradients=merged, weights=weights)
+            if merged:
+                record = of_these(merged)
+                versions.record_aggregation(conn, run=classroom.run, version=Version(head), aggregation=record)
             assert_tallies_are_true(conn, classroom.run)
     with classroom.owner.begin() as conn:
         units.cancel_all(conn, run=classroom.run, reason="the run ends")

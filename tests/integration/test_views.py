@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
-from contract.database import engine_for
 from contract.ids import Version
 from coordinator.ledger import views
+from tests.integration.observers import observer
 from tests.integration.workshop import Workshop, open_workshop
 from tests.servers.databases import Database
-from tests.servers.server import Login
+
+__all__ = ["observer"]
 
 READERS: Final[Mapping[str, Callable[[Connection], Any]]] = {
     "acceptance": lambda conn: views.acceptance(conn, run="class"),
@@ -50,17 +51,6 @@ def shop(database: Database) -> Iterator[Workshop]:
         ada.work()
         made.turn()
         yield made
-
-
-@pytest.fixture
-def observer(database: Database, owner_engine: Engine) -> Iterator[Engine]:
-    login = Login(role=database.role_name("watcher"), password="binoculars")
-    with owner_engine.begin() as conn:
-        conn.execute(text(f"CREATE ROLE {login.role} LOGIN PASSWORD '{login.password}' IN ROLE barnraise_observers"))
-        conn.execute(text(f"GRANT CONNECT ON DATABASE {database.name} TO {login.role}"))
-    engine = engine_for(database.url(login), application="test")
-    yield engine
-    engine.dispose()
 
 
 @pytest.mark.parametrize("view", READERS)
