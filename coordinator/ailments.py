@@ -50,9 +50,7 @@ def _standing(signs: Signs) -> Iterator[Ailment]:
     if run.state == RunState.FAILED:
         yield Ailment(what=f"the run has failed{why}", do="mend that, then `coordinator start` goes on")
     if run.state == RunState.PAUSED:
-        yield Ailment(
-            what=f"the run is paused{why}; nothing is handed out or merged", do="`coordinator resume` goes on"
-        )
+        yield Ailment(what=f"the run rests, nothing is handed out or merged{why}", do="`coordinator resume` goes on")
     if run.state in (RunState.RUNNING, RunState.PAUSED) and not _is_led(signs):
         last = f" (the last one was on {signs.leading.host})" if signs.leading and signs.leading.host else ""
         yield Ailment(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -83,9 +84,11 @@ def read_status(conn: Connection, *, run: str, push_interval: int | None = None)
 
 
 def as_json(status: Status) -> str:
-    """Times in ISO 8601, with their offset from UTC. Curves are for eyes."""
+    """Times in ISO 8601, with their offset from UTC; a loss that was no number is null. Curves are for eyes."""
     fields = dataclasses.asdict(status)
     del fields["curves"]
+    for loss in fields["losses"]:
+        loss["value"] = loss["value"] if math.isfinite(loss["value"]) else None
     return json.dumps(fields, indent=2, default=lambda moment: moment.isoformat())
 
 

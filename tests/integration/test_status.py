@@ -15,14 +15,17 @@ from sqlalchemy import Engine, text
 from contract.ids import Version
 from contract.states import RunState
 from coordinator import leaderboard, run_status
-from coordinator.ledger import gradients, runs, sharing, versions, views
+from coordinator.exporting import export
+from coordinator.following import Log
+from coordinator.ledger import gradients, runs, sharing, versions, views, watching
 from coordinator.run_status import Status
 from tests.integration.classroom import GRADIENT, PASSWORD, Classroom, claim, classroom, join, submission
+from tests.integration.observers import observer
 from tests.project import Project
 from tests.servers.server import Login
 from worker import ledger
 
-__all__ = ["classroom"]
+__all__ = ["classroom", "observer"]
 
 
 def status(engine: Engine, push_interval: int | None = None) -> Status:
@@ -80,10 +83,20 @@ def test_anybody_sees_who_is_here_what_was_measured_and_merged(classroom: Classr
     assert "1 here: alice" in shown(alice)
 
 
+def test_an_observer_sees_all_of_it(classroom: Classroom, observer: Engine, tmp_path: Path) -> None:
+    merged(classroom)
+    assert [worker.volunteer for worker in status(observer).workers] == ["alice"]
+    with observer.begin() as conn:
+        assert [worker.person for worker in watching.look_at(conn, run="class").workers] == ["alice"]
+        assert [place.volunteer for place in views.leaderboard(conn, run="class")] == ["alice"]
+        assert [event.new_state for event in Log(run="class").open(conn, limit=9)] == ["running", "joined"]
+    assert [made.num_rows for made in export(observer, run="class", folder=tmp_path)] == [1, 2, 2]
+
+
 def test_a_pause_is_no_mystery(classroom: Classroom) -> None:
     with classroom.owner.begin() as conn:
         runs.pause(conn, run=classroom.run, reason="lunch")
-    assert wrong(classroom.owner)[0] == "the run is paused: lunch; nothing is handed out or merged"
+    assert wrong(classroom.owner)[0] == "the run rests, nothing is handed out or merged: lunch"
 
 
 def test_the_last_push_is_told(classroom: Classroom) -> None:
@@ -117,6 +130,15 @@ def test_json_is_whole_and_its_times_have_their_offset(classroom: Classroom) -> 
     assert (told["progress"]["state"], told["leading"]["is_leading"]) == (RunState.RUNNING, False)
     assert [ailment["what"] for ailment in told["ailments"]] == wrong(classroom.owner)
     assert "curves" not in told
+
+
+def test_a_loss_that_was_no_number_is_null_for_programs_and_told_to_people(classroom: Classroom) -> None:
+    merged(classroom)
+    with classroom.owner.begin() as conn:
+        versions.record_metrics(conn, run=classroom.run, version=Version(1), metrics={"loss_d": float("nan")})
+    told = json.loads(run_status.as_json(status(classroom.owner)), parse_constant=pytest.fail)
+    assert {loss["name"]: loss["value"] for loss in told["losses"]}["loss_d"] is None
+    assert "nan" in shown(classroom.owner)
 
 
 def test_a_terminal_without_our_letters_gets_the_numbers(classroom: Classroom) -> None:

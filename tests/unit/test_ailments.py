@@ -85,7 +85,7 @@ def test_a_run_that_rests_needs_neither_leader_nor_workers(state: str) -> None:
 
 
 def test_a_pause_and_a_failure_tell_their_reason() -> None:
-    assert found(state="paused", state_reason="lunch") == ["the run is paused: lunch; nothing is handed out or merged"]
+    assert found(state="paused", state_reason="lunch") == ["the run rests, nothing is handed out or merged: lunch"]
     assert found(state="failed", state_reason="no space") == ["the run has failed: no space"]
 
 
