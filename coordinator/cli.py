@@ -8,7 +8,7 @@ import traceback
 import click
 
 from contract.errors import BarnraiseError
-from coordinator.commands import audits, database, demo, people, runs, setting_up, sharing, training, watching
+from coordinator.commands import audits, database, demo, looking, people, runs, setting_up, sharing, training
 
 
 def run() -> None:
@@ -52,11 +52,11 @@ for command in (
     runs.runs,
     runs.fork,
     training.train_local,
-    watching.status,
-    watching.top,
-    watching.leaderboard,
-    watching.events,
-    watching.export,
+    looking.status,
+    looking.top,
+    looking.leaderboard,
+    looking.events,
+    looking.export,
     audits.replay,
     audits.whatif,
     sharing.generate,
