@@ -6,14 +6,15 @@ tally_unit, tally_merge), in the transaction that decides; nothing else does.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, ForeignKey, Integer, PrimaryKeyConstraint, Table, text
+from sqlalchemy import BigInteger, Column, Double, Integer, PrimaryKeyConstraint, Table, text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from coordinator.tables.work import metadata
 
 
+# No foreign keys: this is history, as the record of the merges is.
 def _run() -> Column[int]:
-    return Column("run_id", BigInteger, ForeignKey("ledger.runs.id"), nullable=False)
+    return Column("run_id", BigInteger, nullable=False)
 
 
 def _total(name: str) -> Column[int]:
@@ -29,7 +30,6 @@ worker_tallies = Table(
     "worker_tallies",
     metadata,
     _run(),
-    # No foreign key, as the gradients have none.
     Column("worker_id", BigInteger, nullable=False),
     _total("num_merged"),
     _total("num_stale"),

@@ -4,8 +4,7 @@
 CREATE VIEW watch.acceptance AS
 SELECT r.name AS run, v.name AS volunteer, t.worker_id AS worker, t.num_submitted, t.num_merged, t.num_stale, t.num_refused,
        t.num_late,
-       t.num_merged::double precision / nullif(t.num_merged + t.num_stale + t.num_refused + t.num_late, 0)
-           AS share_accepted,
+       t.num_merged::double precision / nullif(t.num_judged, 0) AS share_accepted,
        t.staleness_sum::double precision / nullif(t.num_merged, 0) AS mean_staleness, t.num_samples_merged
   FROM ledger.worker_records t
   JOIN ledger.runs r ON r.id = t.run_id

@@ -1,8 +1,9 @@
 -- What each person did in a run, on all their computers together; also who has not submitted anything yet.
 -- Summed as floating point, exact up to 2^53: a sum of bigints is a numeric, which took half the time of a leaderboard.
 CREATE VIEW ledger.people AS
-SELECT r.name AS run, v.name AS volunteer, coalesce(v.display_name, v.name) AS display_name, v.role_name,
+SELECT r.id AS run_id, r.name AS run, v.name AS volunteer, coalesce(v.display_name, v.name) AS display_name, v.role_name,
        sum(t.num_submitted::double precision)::bigint AS num_submitted,
+       sum(t.num_judged::double precision) AS num_judged,
        sum(t.num_merged::double precision)::bigint AS num_merged,
        sum(t.num_stale::double precision)::bigint AS num_stale,
        sum(t.num_refused::double precision)::bigint AS num_refused,
@@ -19,4 +20,4 @@ SELECT r.name AS run, v.name AS volunteer, coalesce(v.display_name, v.name) AS d
   JOIN ledger.runs r ON r.id = t.run_id
   JOIN ledger.volunteers v ON v.id = t.volunteer_id
   LEFT JOIN ledger.heartbeats h ON h.worker_id = t.worker_id
- GROUP BY r.name, v.id;
+ GROUP BY r.id, v.id;

@@ -3,8 +3,7 @@
 CREATE VIEW watch.suspects AS
 SELECT r.name AS run, v.name AS volunteer, t.worker_id AS worker, t.worker_name, t.num_submitted, t.num_refused,
        t.num_failures_in_a_row,
-       t.num_merged::double precision / nullif(t.num_merged + t.num_stale + t.num_refused + t.num_late, 0)
-           AS share_accepted,
+       t.num_merged::double precision / nullif(t.num_judged, 0) AS share_accepted,
        t.weight_sum / nullif(t.num_merged, 0) AS mean_weight, y.why
   FROM ledger.worker_records t
   JOIN ledger.runs r ON r.id = t.run_id

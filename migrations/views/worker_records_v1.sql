@@ -3,6 +3,7 @@ CREATE VIEW ledger.worker_records AS
 SELECT w.run_id, w.id AS worker_id, w.volunteer_id, w.name AS worker_name, w.left_at, w.num_failures_in_a_row,
        coalesce(t.num_merged + t.num_stale + t.num_refused + t.num_late, 0) + coalesce(o.num_submitted, 0)
            AS num_submitted,
+       coalesce(t.num_merged + t.num_stale + t.num_refused + t.num_late, 0) AS num_judged,
        coalesce(t.num_merged, 0) AS num_merged, coalesce(t.num_stale, 0) AS num_stale,
        coalesce(t.num_refused, 0) AS num_refused, coalesce(t.num_late, 0) AS num_late,
        coalesce(t.num_samples_merged, 0) AS num_samples_merged, coalesce(t.staleness_sum, 0) AS staleness_sum,
