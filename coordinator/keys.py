@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
+
+_KEY: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z~]|\x1bO[A-Z]|.", re.DOTALL)
 
 ReadKey = Callable[[float], str | None]
 """The next key, or None when none is pressed within so many seconds."""
@@ -65,16 +69,33 @@ else:
         try:
             # Not raw: what is drawn meanwhile still begins its lines at the left.
             tty.setcbreak(terminal)
-            yield lambda seconds: _from_terminal(terminal, seconds)
+            # Ctrl-Z would leave the shell with a screen and with modes that are not its own.
+            modes = termios.tcgetattr(terminal)
+            modes[6][termios.VSUSP] = b"\0"
+            termios.tcsetattr(terminal, termios.TCSADRAIN, modes)
+            yield _Keyboard(terminal)
         finally:
             termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
-    def _from_terminal(terminal: int, seconds: float) -> str | None:
-        if not select.select([terminal], [], [], seconds)[0]:
-            return None
-        try:
-            # A key that sends several letters sends them at once.
-            read = os.read(terminal, 16).decode(errors="replace")
-        except OSError:
-            return END
-        return _NAMES.get(read, read[:1]) if read else END
+    class _Keyboard:
+        """Of several keys that came at once each is told by itself."""
+
+        def __init__(self, terminal: int) -> None:
+            self._terminal = terminal
+            self._waiting: deque[str] = deque()
+
+        def __call__(self, seconds: float) -> str | None:
+            if not self._waiting:
+                if not select.select([self._terminal], [], [], seconds)[0]:
+                    return None
+                try:
+                    read = os.read(self._terminal, 1024).decode(errors="replace")
+                except OSError:
+                    return END
+                self._waiting.extend(split(read) or [END])
+            return self._waiting.popleft()
+
+
+def split(read: str) -> list[str]:
+    """A key that sends several letters sends them at once."""
+    return [_NAMES.get(letters, letters) for letters in _KEY.findall(read)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -88,6 +89,8 @@ def top(config_file: Path | None, overrides: tuple[str, ...], name: str | None) 
     run = name or config.run.name
     with engine.begin() as conn:
         require_run(conn, run=run)
+    # Whoever ends it from elsewhere gets the terminal back too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         Top(console, engine, run=run).show()
 

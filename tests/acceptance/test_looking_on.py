@@ -84,6 +84,18 @@ def test_the_keys_of_top_turn_to_another_run_and_sort(classroom: Classroom, fold
         assert screen.modes == screen.modes_before
 
 
+def test_top_that_is_ended_from_elsewhere_gives_the_terminal_back(classroom: Classroom, folder: Path) -> None:
+    with terminal(folder, "top") as screen:
+        screen.wait_for("class: none, async")
+        screen.press("\x1a")
+        screen.press("s")
+        screen.wait_for("sorted by name")
+        screen.process.send_signal(signal.SIGTERM)
+        assert screen.end() == 0
+        screen.wait_for("\x1b[?1049l")
+        assert screen.modes == screen.modes_before
+
+
 def test_top_without_a_terminal_says_what_to_use(classroom: Classroom, folder: Path) -> None:
     project = Project(folder=folder, database=classroom.database)
     refused = project.run("top")
