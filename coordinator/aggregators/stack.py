@@ -151,27 +151,37 @@ class WeightedSum:
     is_compiled: bool = False
 
     def fill(self, totals: Mapping[str, Tensor]) -> None:
-        for name, total in totals.items():
-            if self.centre is None or not self.centre_share:
-                total.zero_()
-            else:
-                torch.mul(self.centre.tensors[name], self.centre.factor * self.centre_share, out=total)
         # Whoever has no share is not read again.
         taken = [(one, share) for one, share in zip(self.contributions, self.shares, strict=True) if share]
         together = [name for name in sorted(totals) if self.is_compiled and taken and _lie_in_place(taken, name)]
         for name in together:
             self._add_together(taken, name, totals[name])
         apart = [name for name in totals if name not in together]
+        for name in apart:
+            self._begin(name, totals[name])
         # One gradient after another: it may lie in a database, and is read there from front to end.
         for contribution, share in taken:
             for name in apart:
                 contribution.add_to(name, totals[name], weight=share)
 
+    @property
+    def _begins_at_zero(self) -> bool:
+        return self.centre is None or not self.centre_share
+
+    def _begin(self, name: str, total: Tensor) -> None:
+        if self.centre is None or self._begins_at_zero:
+            total.zero_()
+        else:
+            torch.mul(self.centre.tensors[name], self.centre.factor * self.centre_share, out=total)
+
     def _add_together(self, taken: Sequence[tuple[Contribution, float]], name: str, total: Tensor) -> None:
         from coordinator.aggregators.compiled import sums
 
+        if not self._begins_at_zero:
+            self._begin(name, total)
         contributions, shares = zip(*taken, strict=True)
-        sums.add_weighted(contributions, shares, Layout(sizes={name: total.numel()}, length=self.length), total)
+        layout = Layout(sizes={name: total.numel()}, length=self.length)
+        sums.add_weighted(contributions, shares, layout, total, begins=self._begins_at_zero)
 
 
 def _lie_in_place(taken: Sequence[tuple[Contribution, float]], name: str) -> bool:

@@ -94,36 +94,30 @@ def add_products(addresses: Addresses, number: int, sums: Doubles) -> None:
 
 
 @compiled_in_lanes
-def _square_from(address: int, factor: float, centre: Floats) -> float:
-    values, number = floats(address, len(centre)), len(centre)
-    total = 0.0
+def _add_four_squares(rows: Addresses, factors: Floats, first: int, centre: Floats, squares: Doubles) -> None:
+    number, here = len(centre), 4 * first + rows
+    a0, a1, a2, a3 = floats(here[0], number), floats(here[1], number), floats(here[2], number), floats(here[3], number)
+    f0, f1, f2, f3 = factors[0], factors[1], factors[2], factors[3]
+    s0 = s1 = s2 = s3 = 0.0
     for place in range(number):
-        difference = np.float64(values[place] * factor) - np.float64(centre[place])
-        total += difference * difference
-    return total
+        middle = np.float64(centre[place])
+        d0, d1 = np.float64(a0[place] * f0) - middle, np.float64(a1[place] * f1) - middle
+        d2, d3 = np.float64(a2[place] * f2) - middle, np.float64(a3[place] * f3) - middle
+        s0, s1, s2, s3 = s0 + d0 * d0, s1 + d1 * d1, s2 + d2 * d2, s3 + d3 * d3
+    squares[0] += s0
+    squares[1] += s1
+    squares[2] += s2
+    squares[3] += s3
 
 
 @compiled_and_kept
 def add_squares_from(addresses: Addresses, factors: Floats, centre: Floats, squares: Doubles) -> None:
-    """squares[i] += |factor_i x_i - centre|^2."""
+    """squares[i] += |factor_i x_i - centre|^2, for a multiple of four vectors."""
     for first in range(0, len(centre), _PAIRED_VALUES):
         there = centre[first : first + _PAIRED_VALUES]
-        for row in range(len(addresses)):
-            squares[row] += _square_from(addresses[row] + 4 * first, factors[row], there)
-
-
-@compiled_and_kept
-def add_weighted(addresses: Addresses, shares: Floats, sums: Floats) -> None:
-    """sums += share_i x_i, one vector after another, each product and its sum rounded once."""
-    number, fours = len(sums), len(addresses) // 4 * 4
-    for first in range(0, number, _SUMMED_VALUES):
-        stop = min(first + _SUMMED_VALUES, number)
-        for row in range(0, fours, 4):
-            _add_four(addresses[row : row + 4], shares[row : row + 4], first, sums[first:stop])
-        for row in range(fours, len(addresses)):
-            values, share = floats(addresses[row], stop), shares[row]
-            for place in range(first, stop):
-                sums[place] += values[place] * share
+        for row in range(0, len(addresses), 4):
+            end = row + 4
+            _add_four_squares(addresses[row:end], factors[row:end], first, there, squares[row:end])
 
 
 @compiled_and_kept
@@ -138,7 +132,23 @@ def _add_four(addresses: Addresses, shares: Floats, first: int, sums: Floats) ->
         sums[place] = total + x3[place] * shares[3]
 
 
+@compiled_and_kept
+def add_weighted(addresses: Addresses, shares: Floats, sums: Floats, begins: bool) -> None:
+    """sums += share_i x_i, one vector after another, each product and its sum rounded once; where it `begins`, to zero,
+    whatever is there."""
+    number, fours = len(sums), len(addresses) // 4 * 4
+    for first in range(0, number, _SUMMED_VALUES):
+        stop = min(first + _SUMMED_VALUES, number)
+        if begins:
+            sums[first:stop] = 0.0
+        for row in range(0, fours, 4):
+            _add_four(addresses[row : row + 4], shares[row : row + 4], first, sums[first:stop])
+        for row in range(fours, len(addresses)):
+            values, share = floats(addresses[row] + 4 * first, stop - first), shares[row]
+            for place in range(stop - first):
+                sums[first + place] += values[place] * share
+
+
 def padded(addresses: Addresses) -> Addresses:
     """To a multiple of four."""
-    missing = -len(addresses) % 4
-    return np.concatenate([addresses, np.repeat(addresses[-1:], missing)])
+    return np.concatenate([addresses, np.repeat(addresses[-1:], -len(addresses) % 4)])

@@ -29,7 +29,9 @@ def gram_of(contributions: Sequence[Contribution], layout: Layout) -> Tensor:
 
 def distances_from(contributions: Sequence[Contribution], layout: Layout, centre: Centre | None) -> Tensor:
     """Without a centre: from zero."""
-    squares = np.zeros(len(contributions))
+    number = len(contributions)
+    squares, factors = np.zeros(number + -number % 4), np.ones(number + -number % 4, dtype=np.float32)
+    factors[:number] = [contribution.factor for contribution in contributions]
     reader = Reader(contributions=contributions, length=layout.length)
     there = torch.zeros(layout.length, dtype=torch.float32)
     for stretch in layout.stretches():
@@ -37,11 +39,13 @@ def distances_from(contributions: Sequence[Contribution], layout: Layout, centre
             middle = there[piece.place]
             if centre is not None:
                 torch.mul(centre.tensors[piece.name][piece.start : piece.stop], centre.factor, out=middle)
-            products.add_squares_from(rows.addresses, rows.factors, middle.numpy(), squares)
-    return torch.from_numpy(squares).sqrt_()
+            products.add_squares_from(products.padded(rows.addresses), factors, middle.numpy(), squares)
+    return torch.from_numpy(squares[:number]).sqrt_()
 
 
-def add_weighted(contributions: Sequence[Contribution], shares: Sequence[float], layout: Layout, total: Tensor) -> None:
+def add_weighted(
+    contributions: Sequence[Contribution], shares: Sequence[float], layout: Layout, total: Tensor, *, begins: bool
+) -> None:
     """All of one tensor, whose values lie in place. The same bits as one contribution after another."""
     weights = np.array(
         [share * contribution.factor for share, contribution in zip(shares, contributions, strict=True)],
@@ -50,4 +54,4 @@ def add_weighted(contributions: Sequence[Contribution], shares: Sequence[float],
     reader = Reader(contributions=contributions, length=layout.length)
     for stretch in layout.stretches():
         for piece, rows in reader.pieces(stretch):
-            products.add_weighted(rows.addresses, weights, total[piece.start : piece.stop].numpy())
+            products.add_weighted(rows.addresses, weights, total[piece.start : piece.stop].numpy(), begins)
