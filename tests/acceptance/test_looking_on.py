@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy
 import pytest
 
 from contract.ids import Version
-from coordinator.ledger import runs, versions
+from coordinator.ledger import runs, samples, versions
+from coordinator.pictures import NUM_IMAGES, PICTURE, grid_of
 from tests.acceptance.network import Network, network_to
 from tests.integration.classroom import Classroom, classroom, join, new_run
 from tests.project import Project
@@ -82,6 +85,17 @@ def test_the_keys_of_top_turn_to_another_run_and_sort(classroom: Classroom, fold
         assert screen.end() == 0
         screen.wait_for("\x1b[?1049l")
         assert screen.modes == screen.modes_before
+
+
+def test_top_shows_what_the_model_draws_where_there_is_room(classroom: Classroom, folder: Path) -> None:
+    drawn = io.BytesIO()
+    grid_of(numpy.full((NUM_IMAGES, 16, 16, 1), 200, dtype=numpy.uint8)).save(drawn, "PNG")
+    with classroom.owner.begin() as conn:
+        samples.add_sample(conn, run=classroom.run, version=Version(0), media_type=PICTURE, content=drawn.getvalue())
+    with terminal(folder, "top", columns=120, lines=40) as large, terminal(folder, "top") as small:
+        large.wait_for("what it draws by now")
+        small.wait_for("class: none, async")
+        assert "what it draws" not in small.said
 
 
 def test_top_that_is_ended_from_elsewhere_gives_the_terminal_back(classroom: Classroom, folder: Path) -> None:
