@@ -9,6 +9,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, Engine, text
@@ -21,6 +22,7 @@ from coordinator.ledger.overview import overview
 from coordinator.ledger.watching import look_at
 
 LIMIT_MILLISECONDS: Final = 50
+_WHO_ANSWERS: Final = text("SELECT pg_backend_pid()")
 _RUN: Final = "WHERE run = 'bench'"
 # As somebody asks who wants to see it: a page of what is long, all of what is short.
 QUESTIONS: Final = {
@@ -63,7 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print_rows(
         f"Looking at a run of {extent.num_units:,} units and {extent.num_workers:,} workers",
         rows,
-        [f"The median of {given.repeats}, rows fetched; what is long by the page."],
+        [
+            f"The median of {given.repeats}, rows fetched; what is long by the page.",
+            "The limit is for the server's time on the processor where the system tells it, else for the clock.",
+        ],
     )
 
 
@@ -90,21 +95,32 @@ def _asking(view: str, rest: str) -> Callable[[Connection], object]:
 
 
 def _row(question: str, engine: Engine, ask: Callable[[Connection], object], repeats: int) -> Row:
-    taken = []
+    taken, worked = [], []
     with engine.connect() as conn:
+        server = int(conn.execute(_WHO_ANSWERS).scalar_one())
         ask(conn)
         for _ in range(repeats):
-            began = time.perf_counter()
+            began, before = time.perf_counter(), _processor_seconds(server)
             ask(conn)
             taken.append(1000 * (time.perf_counter() - began))
-    median = statistics.median(taken)
+            worked.append(1000 * (_processor_seconds(server) - before))
+    on_the_clock, of_the_server = statistics.median(taken), statistics.median(worked)
     return Row(
         question=question,
-        measured=f"{median:.1f} ms, fastest {min(taken):.1f} ms",
+        measured=f"{on_the_clock:.1f} ms" + (f", server {of_the_server:.1f} ms" if of_the_server else ""),
         against=f"{LIMIT_MILLISECONDS} ms",
-        ratio=median / LIMIT_MILLISECONDS,
+        # Where other programs want the processor too, the clock tells of them.
+        ratio=(of_the_server or on_the_clock) / LIMIT_MILLISECONDS,
         at_most=1.0,
     )
+
+
+def _processor_seconds(process: int) -> float:
+    """That the process has used so far; 0 where the system does not tell."""
+    try:
+        return int(Path(f"/proc/{process}/schedstat").read_text("ascii").split()[0]) / 1e9
+    except OSError:
+        return 0.0
 
 
 if __name__ == "__main__":

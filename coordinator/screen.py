@@ -12,12 +12,14 @@ from typing import Protocol
 from rich.console import Console
 from sqlalchemy import Engine
 
+from contract.logs.console import LogConsole
 from contract.states import RunState
 from coordinator.duties import evaluate, merge, reap, roll_call
 from coordinator.glass import Glass, can_show
 from coordinator.ledger import watching
 from coordinator.ledger.watching import Snapshot
 from coordinator.live_view import Countdown, Scene
+from coordinator.log_view import LogView
 from coordinator.reporting import Lines
 from coordinator.sparklines import Pixels
 
@@ -37,6 +39,9 @@ class View(Protocol):
 @contextlib.contextmanager
 def shown(console: Console, engine: Engine, *, run: str, address: str, plain: bool = False) -> Iterator[View]:
     """The live view on a terminal that can show it; lines in a file, a pipe, or where they are asked for."""
+    if isinstance(console, LogConsole):
+        yield LogView(console)
+        return
     if plain or not can_show(console):
         yield Lines(console=console)
         return

@@ -17,7 +17,7 @@ SELECT 'connections to this database', count(*)::double precision, 'connections'
   FROM pg_stat_activity WHERE datname = current_database()
 UNION ALL
 SELECT 'free connections of the server', free::double precision, 'connections', free >= 0.1 * most,
-       format('of %s; each worker takes two', most)
+       format('of %s; each worker takes a few', most)
   FROM (SELECT setting::bigint AS most,
                setting::bigint - (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL) AS free
           FROM pg_settings WHERE name = 'max_connections') c

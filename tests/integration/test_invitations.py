@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 
 from contract.database import engine_for
 from contract.errors import DatabaseUnreachable, InvitationError, LoginRefused, MissingRight, NotInvited
-from coordinator.ledger import people
+from coordinator.ledger import logins, people
 from coordinator.migrating import migrate
 from coordinator.place import Place
 from coordinator.revocation import revoke
@@ -146,8 +146,8 @@ def test_any_plain_name_will_do(classroom: Classroom, name: str) -> None:
 
 
 def test_long_names_make_different_roles_that_fit() -> None:
-    names = {people.role_name_for("d" * 63, "a" * 39 + letter) for letter in "abc"}
-    names |= {people.role_name_for("d" * 62 + "e", "a" * 40), people.role_name_for("d" * 63, "ALL")}
+    names = {logins.role_name_for("d" * 63, "a" * 39 + letter) for letter in "abc"}
+    names |= {logins.role_name_for("d" * 62 + "e", "a" * 40), logins.role_name_for("d" * 63, "ALL")}
     assert len(names) == 5
     assert {len(name) for name in names} == {63}
 

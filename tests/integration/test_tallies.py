@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import random
+import subprocess
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from contract.database import engine_for
 from contract.errors import IllegalTransition
 from contract.ids import GradientId, Version
 from coordinator.ledger import gradients, units, versions
 from tests.integration.classroom import GRADIENT, Classroom, claim, classroom, join, submission
 from tests.integration.moving_time import outlast_lease
 from tests.integration.recount import assert_tallies_are_true
+from tests.servers.databases import Database
+from tests.servers.embedded import wheel_binaries
 from worker import ledger
 
 __all__ = ["classroom"]
@@ -52,6 +57,11 @@ def of_these(merged: list[GradientId]) -> versions.Aggregation:
         output_sha256=bytes(32),
         seconds=0.1,
     )
+
+
+def run_program(name: str, database: Database, *arguments: str) -> None:
+    url = database.url().set(drivername="postgresql").render_as_string(hide_password=False)
+    subprocess.run([wheel_binaries() / name, *arguments, f"--dbname={url}"], check=True, capture_output=True)
 
 
 def totals(room: Classroom) -> tuple[int, ...]:
@@ -104,6 +114,22 @@ def test_what_is_pruned_stays_counted(classroom: Classroom) -> None:
         conn.execute(text("DELETE FROM ledger.gradients"))
         conn.execute(text("DELETE FROM ledger.work_units"))
     assert totals(classroom) == (2, 0, 0, 0)
+
+
+def test_a_restored_ledger_counts_nothing_twice(classroom: Classroom, empty_database: Database, tmp_path: Path) -> None:
+    ids = submitted(classroom, 2)
+    publish(classroom, 1)
+    with classroom.owner.begin() as conn:
+        gradients.mark_merged(conn, run=classroom.run, version=Version(1), gradients=ids, weights=[1.0, 1.0])
+        versions.record_aggregation(conn, run=classroom.run, version=Version(1), aggregation=of_these(ids))
+    dump = str(tmp_path / "dump")
+    run_program("pg_dump", classroom.database, "--no-owner", f"--file={dump}")
+    run_program("psql", empty_database, "--set=ON_ERROR_STOP=1", f"--file={dump}")
+    restored = engine_for(empty_database.url(), application="test")
+    with restored.begin() as conn:
+        assert_tallies_are_true(conn, classroom.run)
+        assert tuple(conn.execute(_TOTALS).one()) == (2, 0, 0, 0)
+    restored.dispose()
 
 
 def test_many_cancelled_at_once_are_counted(classroom: Classroom) -> None:
