@@ -13,6 +13,7 @@ from coordinator.commands import (
     audits,
     database,
     demo,
+    ledger,
     looking,
     people,
     runs,
@@ -81,6 +82,7 @@ for command in (
     people.roster,
     watching.observe,
     watching.dashboard,
+    ledger.ledger,
     database.database,
     demo.demo,
 ):

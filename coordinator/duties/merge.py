@@ -14,7 +14,7 @@ from contract.ids import Version
 from contract.traces import Traces
 from coordinator.admission import Admitted, Refused
 from coordinator.leadership import Leadership
-from coordinator.ledger import gradients, units, versions
+from coordinator.ledger import contributions, gradients, units, versions
 from coordinator.ledger.gradients import WaitingGradient
 from coordinator.living_run import LivingRun
 from coordinator.losses import mean_losses
@@ -142,6 +142,7 @@ class Merge:
         )
         digest = versions.publish_version(conn, run=living.run, new=new)
         gradients.mark_merged(conn, run=living.run, version=version, gradients=ids, weights=shares)
+        contributions.link_merged(conn, gradients=ids)
         overtaken: list[units.Overtaken] = []
         if living.mode != "async":
             reason = closed_because or f"overtaken by version {version}"

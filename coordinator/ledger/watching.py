@@ -24,9 +24,10 @@ _MOST_WORKERS: Final = 1_000
 _LANDED = text("""
     SELECT count(*) AS num_landed, now() AS at
       FROM watch.gradients WHERE run = :run AND state = 'submitted' AND (:is_async OR base_version = :head)""")
+# To PostgreSQL NaN is greater than infinity.
 _CURVES = text("""
     SELECT name, avg(value) AS value
-      FROM watch.losses WHERE run = :run AND value NOT IN ('NaN', 'Infinity', '-Infinity')
+      FROM watch.losses WHERE run = :run AND abs(value) < 'Infinity'
      GROUP BY name, version * :points / (:head + 1) ORDER BY name, version * :points / (:head + 1)""")
 # What was submitted lately either waits still or has been judged lately.
 _ARRIVED = text("""
@@ -50,7 +51,7 @@ _WORKERS = text("""
      ORDER BY left_at IS NULL DESC, worker LIMIT :most""")
 _METRICS = text("""
     SELECT name, version, value FROM ledger.metrics
-     WHERE run_id = :run AND value NOT IN ('NaN', 'Infinity', '-Infinity') ORDER BY name, version""")
+     WHERE run_id = :run AND abs(value) < 'Infinity' ORDER BY name, version""")
 # In so many stretches of equal length from the first merge to the last.
 _SPEED = text("""
     WITH merged AS (SELECT extract(epoch FROM m.created_at - r.started_at)::float8 AS second,
