@@ -127,6 +127,8 @@ def test_everything_is_shown(browser: Browser, busy: OpenHouse) -> None:
         wait_for(page, "#measure-table tbody tr:last-child", "20.4")
         wait_for(page, "#events-list li:first-child", re.compile("a gradient of bob was refused: not a number"))
         wait_for(page, "#bar-words", re.compile("epoch 1 of 2"))
+        page.locator("#theme").click()
+        wait_for(page, "#loss-chart-legend", re.compile("loss1.*loss, held out2.5"))
 
 
 def test_the_slider_goes_through_time_and_back_to_the_newest(browser: Browser, house: OpenHouse) -> None:
@@ -242,8 +244,8 @@ def test_dark_and_light_follow_the_system_until_somebody_chooses(browser: Browse
     with visit(browser, house.address, color_scheme="dark") as page:
         dark = page.evaluate(ground)
         page.emulate_media(color_scheme="light")
-        light = page.evaluate(ground)
-        assert dark != light
+        expect(page.locator("#theme")).to_have_attribute("aria-pressed", "false")
+        assert page.evaluate(ground) != dark
         page.locator("#theme").press("Enter")
         assert page.evaluate(ground) == dark
         page.reload()
