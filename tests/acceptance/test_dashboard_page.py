@@ -110,7 +110,7 @@ def test_an_empty_ledger_and_an_empty_room_are_said_honestly(
     browser: Browser, database: Database, house: OpenHouse
 ) -> None:
     with visit(browser, house.address) as page:
-        wait_for(page, "#workers-empty", "Nobody is here yet. Volunteers run worker join.")
+        wait_for(page, "#workers-empty", "Nobody is here yet. Volunteers run “worker join”.")
         wait_for(page, "#losses-empty", re.compile("No version has been merged yet"))
         wait_for(page, "#fate-empty", re.compile("No gradient"))
         wait_for(page, "#notice", re.compile("No coordinator leads this run"))
