@@ -30,9 +30,10 @@ _RUN = text("""
                ::double precision AS window_seconds,
            now() AS at
       FROM ledger.runs r WHERE r.name = :run""")
+# To PostgreSQL NaN is greater than infinity.
 _CURVES = text("""
     SELECT name, avg(value) AS value
-      FROM ledger.metrics WHERE run_id = :run AND value NOT IN ('NaN', 'Infinity', '-Infinity')
+      FROM ledger.metrics WHERE run_id = :run AND abs(value) < 'Infinity'
      GROUP BY name, version * :points / (:head + 1) ORDER BY name, version * :points / (:head + 1)""")
 # What was submitted lately either waits still or has been judged lately.
 _WORK = text("""
@@ -77,7 +78,7 @@ _EVENTS = text(f"""
      ORDER BY e.id DESC""")  # noqa: S608  a constant of ours
 _METRICS = text("""
     SELECT name, version, value FROM ledger.metrics
-     WHERE run_id = :run AND value NOT IN ('NaN', 'Infinity', '-Infinity') ORDER BY name, version""")
+     WHERE run_id = :run AND abs(value) < 'Infinity' ORDER BY name, version""")
 # In so many stretches of equal length from the first merge to the last.
 _SPEED = text("""
     WITH merged AS (SELECT extract(epoch FROM m.created_at - r.started_at)::float8 AS second,

@@ -17,7 +17,7 @@ from tests.integration.classroom import GRADIENT, Classroom, claim, classroom, j
 from tests.integration.moving_time import outlast_lease
 from tests.integration.recount import assert_tallies_are_true
 from tests.servers.databases import Database
-from tests.servers.embedded import wheel_binaries
+from tests.servers.embedded import WHEEL_FOLDERS, wheel_binaries
 from worker import ledger
 
 __all__ = ["classroom"]
@@ -61,7 +61,8 @@ def of_these(merged: list[GradientId]) -> versions.Aggregation:
 
 def run_program(name: str, database: Database, *arguments: str) -> None:
     url = database.url().set(drivername="postgresql").render_as_string(hide_password=False)
-    subprocess.run([wheel_binaries() / name, *arguments, f"--dbname={url}"], check=True, capture_output=True)
+    program = wheel_binaries(database.server.major) / name
+    subprocess.run([program, *arguments, f"--dbname={url}"], check=True, capture_output=True)
 
 
 def totals(room: Classroom) -> tuple[int, ...]:
@@ -117,6 +118,8 @@ def test_what_is_pruned_stays_counted(classroom: Classroom) -> None:
 
 
 def test_a_restored_ledger_counts_nothing_twice(classroom: Classroom, empty_database: Database, tmp_path: Path) -> None:
+    if classroom.database.server.major not in WHEEL_FOLDERS:
+        pytest.skip("the wheel has no program that dumps this server")
     ids = submitted(classroom, 2)
     publish(classroom, 1)
     with classroom.owner.begin() as conn:
