@@ -59,6 +59,7 @@ bench: $(INSTALLED) $(PEERS)/.installed
 	$(BIN)/python -m benchmarks.learning
 	$(BIN)/python -m benchmarks.space --rounds $(ROUNDS)
 	$(BIN)/python -m benchmarks.watching
+	$(BIN)/python -m benchmarks.chain
 	$(BIN)/python -m benchmarks.attacks
 	$(BIN)/python -m benchmarks.codecs
 	$(BIN)/python -m benchmarks.aggregation

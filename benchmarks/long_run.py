@@ -14,7 +14,7 @@ _MERGED_PER_VERSION: Final = 16
 _UNITS_PER_EPOCH: Final = 10_000
 
 # Whoever fills by the million must not ask the guards each time; the tallies are then counted once, at the end.
-_GUARDED: Final = ("work_units", "gradients", "events", "aggregations")
+_GUARDED: Final = ("work_units", "gradients", "events", "aggregations", "contributions")
 # Worker n is person n's, and holds a unit.
 _PEOPLE: Final = """
     INSERT INTO ledger.volunteers (name, role_name)
@@ -96,6 +96,11 @@ _TALLIES: Final = """
     INSERT INTO ledger.minute_tallies
     SELECT run_id, date_trunc('minute', finished_at), count(*), sum(num_samples)
       FROM ledger.gradients WHERE run_id = :run AND state = 'merged' GROUP BY 1, 2"""
+_LINKS: Final = """
+    INSERT INTO ledger.contributions
+    SELECT g.run_id, row_number() OVER (ORDER BY g.id), g.id, g.unit_id, g.attempt, 'bench', g.worker_id, g.merged_version,
+           g.num_samples, g.weight, g.sha256, g.finished_at, sha256('x'), sha256('x')
+      FROM ledger.gradients g WHERE g.run_id = :run AND g.state = 'merged'"""
 # A hundred wait for the next merge.
 _WAITING: Final = """
     UPDATE ledger.gradients
@@ -130,7 +135,7 @@ def fill(ledger: BenchLedger, extent: Extent) -> None:
         "first_worker": ledger.workers.stop,
     }
     _switch_guards(ledger, "DISABLE")
-    for block in (_PEOPLE, _UNITS, _GRADIENTS, _VERSIONS, _EVENTS, _TALLIES):
+    for block in (_PEOPLE, _UNITS, _GRADIENTS, _VERSIONS, _EVENTS, _TALLIES, _LINKS):
         _execute(ledger, block, values)
     ledger.vacuum()
     _execute(ledger, _NOW, values)

@@ -60,7 +60,7 @@ def database_section(public: dict[str, Any], admission: Admission) -> dict[str, 
     """Of a configuration: the way in for this person."""
     if "url" in public:
         url: URL = public["url"].set(drivername="postgresql", username=admission.role, password=admission.password)
-        return {"embedded": False, "url": url.render_as_string(hide_password=False)}
+        return {"embedded": False, **public, "url": url.render_as_string(hide_password=False)}
     return {"embedded": False, **public, "user": admission.role, "password": admission.password}
 
 

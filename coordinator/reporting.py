@@ -90,6 +90,8 @@ class Lines:
                 self.console.print(_STATES[report], style="bold yellow")
         elif isinstance(report, DatabaseError | LeadershipLost):
             self.console.print(str(report).splitlines()[0], style="red", markup=False)
+        elif isinstance(report, str):
+            self.console.print(report, style="yellow", markup=False)
         elif isinstance(report, Recovered):
             self.console.print(f"that is over after {report.seconds:.0f} s, the run goes on", style="green")
 

@@ -15,6 +15,7 @@ from contract.config import Config
 from contract.database import Notifications
 from contract.errors import DatabaseError, HubAway, NameTaken
 from contract.states import RunState
+from contract.traces import open_traces
 from coordinator.duties.finish import EVERY_EPOCH, Finish
 from coordinator.duties.keyframe import Keyframe
 from coordinator.duties.merge import Merge
@@ -140,10 +141,15 @@ class Start:
         engine, config = self.place.engine, self.config
         limit_waits(engine)
         lines = self.view
+        traces = open_traces(
+            process="coordinator", run=record.run, run_name=record.name, run_created_at=record.created_at,
+            say=lines.report,
+        )  # fmt: skip
         plan = Plan(engine=engine, living=living, leadership=leadership, spare_units=config.training.spare_units)
         merge = Merge(
-            engine=engine, living=living, leadership=leadership, deadline_seconds=config.training.round_deadline
-        )
+            engine=engine, living=living, leadership=leadership, deadline_seconds=config.training.round_deadline,
+            traces=traces,
+        )  # fmt: skip
         remember = Remember(engine=engine, living=living, leadership=leadership)
         keyframe = Keyframe(
             engine=engine, living=living, leadership=leadership, interval=config.compression.keyframe_interval
@@ -200,6 +206,7 @@ class Start:
             ):
                 if finish_looking:
                     lines.report(finish_looking())
+        traces.close()
         lines.close()
 
     def _open(self, leadership: Leadership) -> LivingRun | None:

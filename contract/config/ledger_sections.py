@@ -175,6 +175,9 @@ class Coordinator(Section):
         description="Secret in the page's link beyond this computer; unset takes DASHBOARD_TOKEN, or makes a new one "
         "at each start.",
     )
+    metrics_per_volunteer: bool = Field(
+        default=False, description="/metrics also tells of each person by name: a time series each, wherever it goes."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="How much the coordinator tells."
+        default="info", description="The least that is told in logs of coordinator and dashboard (`--log-format json`)."
     )

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import click
 
-from coordinator.commands.options import config_option, ledger, load, overrides_option, stop_on_interrupt
+from contract.logs import LogFormat
+from coordinator.commands.options import (
+    config_option,
+    ledger,
+    load,
+    log_format_option,
+    overrides_option,
+    stop_on_interrupt,
+)
 
 
 @click.command()
@@ -20,6 +28,7 @@ from coordinator.commands.options import config_option, ledger, load, overrides_
 )
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to serve it at; 0 takes a free one. [default: 8400]")
 @click.option("--open", "opens", is_flag=True, help="Open the page in a browser.")
+@log_format_option
 @click.option("--until-input-ends", is_flag=True, hidden=True)
 def dashboard(
     config_file: Path | None,
@@ -27,6 +36,7 @@ def dashboard(
     host: str | None,
     port: int | None,
     opens: bool,
+    log_format: LogFormat,
     until_input_ends: bool,
 ) -> None:
     """Serve a page on which everybody sees the model grow.
@@ -38,6 +48,10 @@ def dashboard(
     from coordinator.dashboard.starting import open_page
 
     config = load(config_file, overrides)
+    if log_format == "json":
+        from contract.logs.lines import log_as_json
+
+        log_as_json(process="dashboard", run=config.run.name, level=config.coordinator.log_level)
     stop = threading.Event()
     stop_on_interrupt(stop)
     if until_input_ends:

@@ -16,10 +16,11 @@ try:
     from coordinator.dashboard.access import Access
     from coordinator.dashboard.login import looking_engine
     from coordinator.dashboard.serving import Serving, listen
+    from coordinator.metrics.scraping import Scraping
 except ModuleNotFoundError as error:
-    if error.name not in ("starlette", "uvicorn", "anyio"):
+    if error.name not in ("starlette", "uvicorn", "anyio", "prometheus_client"):
         raise
-    raise MissingExtra("the dashboard needs Starlette and uvicorn", extra="dashboard") from error
+    raise MissingExtra("the dashboard needs Starlette, uvicorn and prometheus-client", extra="dashboard") from error
 
 _ONE_FAMILY: Final = ("0.0.0.0", "::")  # noqa: S104  compared with, not bound to
 _ANY: Final = (*_ONE_FAMILY, "*")
@@ -57,7 +58,9 @@ def open_page(
     token = settings.dashboard_token
     access = Access.at(host, listeners[0].getsockname()[1], token=None if token is None else token.get_secret_value())
     engine = looking_engine(place, config, config_file)
+    scraping = Scraping(engine, per_volunteer=settings.metrics_per_volunteer)
     serving = Serving(
-        engine=engine, listeners=listeners, access=access, chosen=config.run.name, pooler=config.database.pooler
-    )
+        engine=engine, listeners=listeners, access=access, chosen=config.run.name, pooler=config.database.pooler,
+        more_routes=[scraping.route()],
+    )  # fmt: skip
     return OpenPage(serving=serving, host=host)

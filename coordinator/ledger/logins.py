@@ -18,7 +18,12 @@ _PATIENCE_SECONDS: Final = 10.0
 
 _DATABASE = text("SELECT current_database()")
 _EXISTS = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
-_MAY_CONNECT = text("SELECT has_database_privilege(:role, current_database(), 'CONNECT')")
+# In its own name: what PUBLIC may do on a database that was just restored is taken back at the next start.
+_MAY_CONNECT = text("""
+    SELECT EXISTS (SELECT FROM pg_database d CROSS JOIN LATERAL aclexplode(d.datacl) AS acl
+                     JOIN pg_roles r ON r.oid = acl.grantee
+                    WHERE d.datname = current_database() AND r.rolname = :role
+                      AND acl.privilege_type = 'CONNECT')""")
 _END_SESSIONS = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :role")
 _COUNT_SESSIONS = text("SELECT count(*) FROM pg_stat_activity WHERE usename = :role")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import aggregation, attacks, blobs, codecs, efficiency, learning, queue, space, watching
+from benchmarks import aggregation, attacks, blobs, chain, codecs, efficiency, learning, queue, space, watching
 from contract.compressors import CODECS
 from tests.servers.databases import Database
 from tests.servers.server import connect
@@ -37,6 +37,12 @@ def test_looking_is_measured(capsys: pytest.CaptureFixture[str], database: Datab
     with connect(database.url()) as conn:
         views = conn.execute("SELECT viewname FROM pg_views WHERE schemaname = 'watch'").fetchall()
     assert all(f"| watch.{view} " in table for (view,) in views)
+
+
+def test_the_chain_of_contributions_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    chain.main(["--links", "64", "--merges", "2", "--gradients", "4"])
+
+    assert "ledger verify of 64 links" in capsys.readouterr().out
 
 
 def test_aggregation_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
