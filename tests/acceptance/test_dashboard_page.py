@@ -250,6 +250,7 @@ def test_a_projector_shows_it_all_on_one_screen(browser: Browser, busy: OpenHous
 def test_dark_and_light_follow_the_system_until_somebody_chooses(browser: Browser, house: OpenHouse) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     with visit(browser, house.address, color_scheme="dark") as page:
+        wait_for(page, "#version", "0")
         dark = page.evaluate(ground)
         page.emulate_media(color_scheme="light")
         expect(page.locator("#theme")).to_have_attribute("aria-pressed", "false")
