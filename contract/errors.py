@@ -10,6 +10,7 @@
     |   |-- SchemaMissing
     |   |-- SchemaTooOld
     |   |-- SchemaTooNew
+    |   |-- SchemaIncomplete
     |   |-- DatabaseFull
     |   |-- DatabaseReadOnly
     |   |-- TooManyConnections
@@ -98,7 +99,7 @@ class ServerTooOld(DatabaseError):
 
 
 class SchemaMissing(DatabaseError):
-    """This database holds no Barnraise ledger yet; run `coordinator migrate`."""
+    """This database holds no Barnraise ledger yet; the instructor's `coordinator start` makes it."""
 
 
 class SchemaTooOld(DatabaseError):
@@ -107,6 +108,10 @@ class SchemaTooOld(DatabaseError):
 
 class SchemaTooNew(DatabaseError):
     """The ledger is newer than this Barnraise; upgrade with `pip install --upgrade barnraise`."""
+
+
+class SchemaIncomplete(DatabaseError):
+    """The ledger lacks a part of its revision; restore a backup, or begin another ledger with another database.name."""
 
 
 class DatabaseFull(DatabaseError):

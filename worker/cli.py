@@ -52,7 +52,8 @@ _TYPED = TypeVar("_TYPED", bound=Callable[..., object])
 
 def _invitation(command: _TYPED) -> _TYPED:
     for decorate in (
-        click.argument("token", required=False),
+        # A mail program breaks a line of a thousand letters; the shell hands over the pieces.
+        click.argument("token", nargs=-1, callback=lambda _context, _option, pieces: "".join(pieces) or None),
         click.option(
             "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Overrides a key of the file."
         ),

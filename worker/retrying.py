@@ -13,6 +13,7 @@ from contract.errors import (
     DatabaseError,
     LoginRefused,
     MissingRight,
+    SchemaIncomplete,
     SchemaMissing,
     SchemaTooNew,
     SchemaTooOld,
@@ -26,7 +27,7 @@ _TRYING: Final = "; trying again until it answers"
 _DETAILS: Final = " (the database said"
 _BACK: Final = "the database answers again"
 # Patience mends none of these; somebody has to do what the message says.
-_FINAL: Final = (LoginRefused, MissingRight, ServerTooOld, SchemaMissing, SchemaTooOld, SchemaTooNew)
+_FINAL: Final = (LoginRefused, MissingRight, ServerTooOld, SchemaMissing, SchemaTooOld, SchemaTooNew, SchemaIncomplete)
 
 
 class StoppedError(Exception):

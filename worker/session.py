@@ -8,7 +8,7 @@ import platform
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -202,7 +202,7 @@ class Session:
         behind.finish()
         self.stop.set()
         ahead.join()
-        is_over = here.holdings.run_state not in (RunState.RUNNING, RunState.PAUSED)
+        is_over = run_is_over(here.holdings.run_state, heard=(ahead.ended_by, behind.ended_by))
         self._say_goodbye(here, "the run is over" if is_over else self.why_stopped(), fates)
 
     def _say_goodbye(self, here: Surroundings, reason: str, fates: Fates | None = None) -> None:
@@ -287,3 +287,8 @@ def local_of(joined: Joined, workload: Workload) -> Local | None:
 
 def one_line(failure: Exception) -> str:
     return " ".join(str(failure).split())[:1000] or type(failure).__name__
+
+
+def run_is_over(state: str, *, heard: Sequence[BarnraiseError | None]) -> bool:
+    """A claim or a delivery may hear of the end before the heartbeat, which knows the run's state, does."""
+    return state not in (RunState.RUNNING, RunState.PAUSED) or any(isinstance(one, RunNotOpen) for one in heard)

@@ -49,7 +49,8 @@ class Fates:
         self._hear_of_ours(conn)
         self._merged_up_to, merged = ledger.merged_since(conn, run=self._run, after=self._merged_up_to)
         self._num_accepted_of_all += merged
-        if time.monotonic() >= self._look_around_at:
+        # Whoever was told that nobody leads hears at once that somebody does: only a coordinator merges.
+        if time.monotonic() >= self._look_around_at or (merged and not self._is_led):
             self._num_workers = ledger.num_present(conn, run=self._run)
             self._is_led = ledger.is_led(conn, run=self._run)
             self._look_around_at = time.monotonic() + _LOOKS_AROUND_EVERY_SECONDS

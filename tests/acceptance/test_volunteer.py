@@ -191,7 +191,7 @@ def test_children_leave_when_their_parent_is_gone(project: Project, owner: Engin
     assert left == [("stopped by its owner",)] * 2
 
 
-def test_the_end_of_the_run_is_the_end_of_every_process(project: Project) -> None:
+def test_the_end_of_the_run_is_the_end_of_every_process(project: Project, owner: Engine) -> None:
     sections = {
         **LONG,
         "training": {**LONG["training"], "num_epochs": 1},
@@ -201,6 +201,7 @@ def test_the_end_of_the_run_is_the_end_of_every_process(project: Project) -> Non
     with running(project, "start"), joining(project, "--processes", "2") as worker:
         assert worker.ends() == 0
     assert worker.text.count(" is finished") == 2, worker.text
+    assert rows(owner, "SELECT left_reason FROM ledger.workers") == [("the run is over",)] * 2
     assert worker.text.endswith("Thank you!")
 
 

@@ -37,6 +37,7 @@ def test_an_invited_person_can_take_part_by_file_and_by_token(project: Project) 
     assert (by_file.code, "you may do all that a volunteer does" in by_file.out) == (0, True)
     token = invited.out.split()[-1]
     assert project.run("doctor", token, program="worker").code == 0
+    assert project.run("doctor", token[:76], token[76:], program="worker").code == 0, "a mail program broke the line"
     assert yaml.safe_load(decode_token(token)) == yaml.safe_load((project.folder / "invitations/ada.yaml").read_text())
 
 
@@ -131,11 +132,18 @@ def test_a_ledger_of_an_older_release_asks_to_migrate(project: Project) -> None:
     assert (refused.code, "coordinator migrate" in refused.err) == (3, True), refused.err
 
 
-def test_an_empty_database_asks_to_migrate(tmp_path: Path, empty_database: Database) -> None:
+def test_the_instructors_file_is_no_invitation(project: Project) -> None:
+    project.write_config(embedded=True, password=None)
+    refused = project.run("join", program="worker")
+    assert (refused.code, len(refused.err.splitlines())) == (7, 1), refused.err
+    assert "worker join --config" in refused.err
+
+
+def test_an_empty_database_asks_for_a_start(tmp_path: Path, empty_database: Database) -> None:
     project = Project(folder=tmp_path, database=empty_database)
     project.write_config()
     refused = project.run("roster")
-    assert (refused.code, "coordinator migrate" in refused.err) == (3, True), refused.err
+    assert (refused.code, "coordinator start" in refused.err) == (3, True), refused.err
     assert project.run("migrate").code == 0
     assert "no change" in project.run("migrate").out
 

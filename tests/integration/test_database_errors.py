@@ -19,6 +19,7 @@ from contract.errors import (
     LockHeld,
     LoginRefused,
     MissingRight,
+    SchemaIncomplete,
     ServerInTrouble,
     StatementEnded,
     TooManyConnections,
@@ -108,6 +109,11 @@ def test_a_database_that_does_not_exist(database: Database, engine_at: Callable[
 def test_a_missing_right(database: Database, guest: Login, engine_at: Callable[[URL], Engine]) -> None:
     message = said(MissingRight, engine_at(database.url(guest)), "SELECT * FROM ledger.runs")
     assert "permission denied for schema ledger" in message.replace("\n", " ")
+
+
+@pytest.mark.parametrize("missing", ["watch.leaderboards", "watch.leaders()"])
+def test_a_ledger_that_lacks_a_part(engine: Engine, missing: str) -> None:
+    assert missing in said(SchemaIncomplete, engine, f"SELECT * FROM {missing}")
 
 
 def test_a_database_that_takes_no_writes(engine: Engine) -> None:

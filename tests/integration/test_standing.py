@@ -96,6 +96,17 @@ def test_a_worker_hears_whether_a_coordinator_is_at_work(classroom: Classroom) -
     assert not Volunteer(classroom, "bob").look().is_led
 
 
+def test_a_merge_is_a_reason_to_look_whether_a_coordinator_is_back(classroom: Classroom) -> None:
+    classroom.open_units(1)
+    ada = Volunteer(classroom, "ada")
+    _, gradient = ada.deliver()
+    assert not ada.look().is_led
+    assert Leadership(engine=classroom.owner, run=classroom.run).hold()
+    assert not ada.look().is_led, "it is asked gently"
+    merge(classroom, 1, [gradient])
+    assert ada.look().is_led
+
+
 def test_a_unit_that_another_took_over_is_not_mine(classroom: Classroom) -> None:
     classroom.open_units(1)
     ada, bob = Volunteer(classroom, "ada"), Volunteer(classroom, "bob")

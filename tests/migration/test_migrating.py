@@ -93,7 +93,7 @@ def test_the_code_knows_its_newest_revision() -> None:
 
 
 def test_an_empty_database_holds_no_ledger(first: Engine) -> None:
-    with first.connect() as connection, pytest.raises(SchemaMissing, match="coordinator migrate"):
+    with first.connect() as connection, pytest.raises(SchemaMissing, match="coordinator start"):
         check_schema(connection)
 
 
