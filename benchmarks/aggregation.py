@@ -109,6 +109,10 @@ def measure(
         seconds.append(clock() - begin)
 
     once()
+    if how.compiled_from is not None:
+        from coordinator.aggregators.compiled import folds
+
+        folds.finish()
     extra = extra_bytes(once)
     for _ in range(repeats):
         once()

@@ -20,7 +20,7 @@ from benchmarks.server import bench_ledger, quiet_server
 from benchmarks.table import Row, print_rows, print_table
 from contract.ids import RunId, Version, WorkerId
 from coordinator.duties.reap import Reap
-from coordinator.ledger import gradients, units, versions
+from coordinator.ledger import contributions, gradients, units, versions
 from worker import ledger as volunteer
 from worker.ledger import Submission
 
@@ -93,6 +93,7 @@ class Rounds:
             gradients.mark_merged(
                 conn, run=self.run, version=version, gradients=waiting, weights=[1.0] * self.num_gradients
             )
+            contributions.link_merged(conn, gradients=waiting)
         with self.owner.begin() as conn:
             gradients.forget_blobs(conn, run=self.run, up_to=version)
         gradients.reclaim_space(self.owner)

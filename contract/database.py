@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import selectors
 import socket
 import threading
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError
 
 from contract.errors import (
     BarnraiseError,
+    ConfigError,
     DatabaseError,
     DatabaseFull,
     DatabaseReadOnly,
@@ -41,6 +44,10 @@ if TYPE_CHECKING:
 SCHEMA_REVISION: Final = "0001"
 OLDEST_SERVER: Final = 14
 CHANNEL: Final = "barnraise"
+
+_SEVERAL_HOSTS: Final = re.compile(
+    r"(?P<before>[a-z+]+://(?:[^@/?]*@)?)(?P<hosts>[^/?,]+(?:,[^/?,]+)+)(?P<path>/[^?]*)?(?:\?(?P<query>.*))?"
+)
 
 _BY_SQLSTATE: Final[dict[str, type[DatabaseError]]] = {
     "28P01": LoginRefused,
@@ -87,7 +94,7 @@ def make_engine(section: Database, *, application: str) -> Engine:
 
 def connection_url(section: Database) -> URL:
     if section.url is not None:
-        return make_url(section.url.get_secret_value()).set(drivername="postgresql+psycopg")
+        return parse_url(section.url.get_secret_value())
     query: dict[str, str] = {"sslmode": section.sslmode}
     if section.certificate:
         query["sslrootcert"] = str(certificate_file(section.certificate))
@@ -100,6 +107,19 @@ def connection_url(section: Database) -> URL:
         database=section.name,
         query=query,
     )
+
+
+def parse_url(written: str) -> URL:
+    """Several hosts stand in one place where libpq reads, and each in a `host` of its own where SQLAlchemy does."""
+    found = _SEVERAL_HOSTS.fullmatch(written)
+    if found is not None:
+        hosts = "&".join(f"host={host}" for host in found["hosts"].split(","))
+        written = f"{found['before']}{found['path'] or '/'}?{hosts}{'&' + found['query'] if found['query'] else ''}"
+    try:
+        return make_url(written).set(drivername="postgresql+psycopg")
+    except (ArgumentError, ValueError):
+        # Not with the cause: its words may hold the password.
+        raise ConfigError(["database.url: cannot be read; write postgresql://user:password@host:port/name"]) from None
 
 
 def engine_for(url: URL, *, application: str, pooler: bool = False) -> Engine:
@@ -217,13 +237,26 @@ def _raise_ours(context: ExceptionContext) -> None:
 @contextmanager
 def binary_cursor(connection: Connection) -> Iterator[psycopg.Cursor[Any]]:
     """For bytes: SQLAlchemy has no way to ask for results in binary. Same transaction, same errors."""
+    with _driver_of(connection) as driver, driver.cursor(binary=True) as cursor:
+        yield cursor
+
+
+@contextmanager
+def streaming_cursor(connection: Connection, *, name: str, rows_at_a_time: int) -> Iterator[psycopg.ServerCursor[Any]]:
+    """The same for more rows than memory should hold: the server keeps them, and hands out so many at a time."""
+    with _driver_of(connection) as driver, driver.cursor(name, binary=True) as cursor:
+        cursor.itersize = rows_at_a_time
+        yield cursor
+
+
+@contextmanager
+def _driver_of(connection: Connection) -> Iterator[psycopg.Connection[Any]]:
     if not connection.in_transaction():
         # As execute() does by itself; else a later commit() would see nothing to commit.
         connection.begin()
     driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
     try:
-        with driver.cursor(binary=True) as cursor:
-            yield cursor
+        yield driver
     except psycopg.Error as error:
         ours = error_from(error)
         if driver.closed or isinstance(ours, DatabaseReadOnly):

@@ -39,7 +39,8 @@
     |-- HubError                        exit 10   the Hugging Face Hub cannot be used
     |   |-- HubRefused                            ... until somebody mends what the message says
     |   `-- HubAway                               ... for a while
-    `-- BudgetSpent                     exit 11   the model has given away as much as it may
+    |-- BudgetSpent                     exit 11   the model has given away as much as it may
+    `-- ChainBroken                     exit 12   the record of contributions is not what it was
 
 The docstring is the default message: one line that says what is wrong and what to do. Data travels in attributes.
 """
@@ -272,6 +273,12 @@ class BudgetSpent(BarnraiseError):
     """The privacy budget is spent: the run ends here, or begins anew with more noise (privacy.noise_multiplier)."""
 
     exit_code = 11
+
+
+class ChainBroken(BarnraiseError):
+    """The chain of contributions is not what it was; the message names the first broken link, a backup may be whole."""
+
+    exit_code = 12
 
 
 def all_errors(root: type[BarnraiseError] = BarnraiseError) -> Iterator[type[BarnraiseError]]:

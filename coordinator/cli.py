@@ -8,7 +8,8 @@ import traceback
 import click
 
 from contract.errors import BarnraiseError
-from coordinator.commands import audits, database, demo, people, runs, setting_up, sharing, training
+from contract.logs import told
+from coordinator.commands import audits, database, demo, ledger, people, runs, setting_up, sharing, training, watching
 
 
 def run() -> None:
@@ -23,14 +24,16 @@ def run() -> None:
         click.echo("stopped", err=True)
         sys.exit(130)
     except BarnraiseError as error:
-        if verbose:
-            traceback.print_exc()
-        click.echo(f"coordinator: {error}", err=True)
+        if not told(error, process="coordinator"):
+            if verbose:
+                traceback.print_exc()
+            click.echo(f"coordinator: {error}", err=True)
         sys.exit(error.exit_code)
     except Exception as error:
-        if verbose:
-            traceback.print_exc()
-        click.echo(f"coordinator: unexpected {type(error).__name__}: {error} (-v shows where)", err=True)
+        if not told(error, process="coordinator"):
+            if verbose:
+                traceback.print_exc()
+            click.echo(f"coordinator: unexpected {type(error).__name__}: {error} (-v shows where)", err=True)
         sys.exit(1)
 
 
@@ -60,6 +63,9 @@ for command in (
     people.invite,
     people.revoke,
     people.roster,
+    watching.observe,
+    watching.dashboard,
+    ledger.ledger,
     database.database,
     demo.demo,
 ):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import secrets
 import threading
 from pathlib import Path
 
 from contract.config import Config, find_config_file, resolve_path
+from contract.config.environment import DASHBOARD_VARIABLE
 from contract.sources import SOURCES
 from contract.sources.base import Dataset
 from coordinator.duties.evaluate import Evaluate
@@ -18,7 +20,9 @@ from coordinator.duties.push import Push
 from coordinator.duties.raise_server import RaiseServer
 from coordinator.duties.roll_call import RollCall
 from coordinator.duties.sample import MakeSamples
+from coordinator.duties.show_page import ShowPage
 from coordinator.duties.trim_logs import TrimLogs
+from coordinator.embedded.settings import is_loopback
 from coordinator.hub.repository import Repository
 from coordinator.leadership import LEASE_SECONDS, Leadership
 from coordinator.ledger.runs import RunRecord
@@ -37,6 +41,7 @@ class Housekeeping:
     leadership: Leadership
     resting: threading.Event
     stop: threading.Event
+    overrides: tuple[str, ...] = ()
 
     def turns(self) -> list[Turn]:
         """Short ones, between the others."""
@@ -49,7 +54,7 @@ class Housekeeping:
             found.append(Turn(duty=trim, every_seconds=600.0))
         return found
 
-    def beside(self, *looking: Evaluate | MakeSamples | Push | None) -> list[Turn]:
+    def beside(self, *looking: Evaluate | MakeSamples | Push | ShowPage | None) -> list[Turn]:
         """What must not wait for a merge, and what a merge must not wait for."""
         settings = self.config.coordinator
         police = Police(
@@ -96,6 +101,19 @@ class Housekeeping:
             repository=repository_of(self.config),
             config=self.config,
         )
+
+    def page(self) -> ShowPage | None:
+        settings = self.config.coordinator
+        if not settings.dashboard:
+            return None
+        options = [word for override in self.overrides for word in ("--set", override)]
+        if self.config_file is not None:
+            options += ["--config", str(self.config_file)]
+        # The same token, and so the same link, however often the page has to be started.
+        token = settings.dashboard_token
+        secret = secrets.token_urlsafe(18) if token is None else token.get_secret_value()
+        is_open = is_loopback(settings.dashboard_host) and token is None
+        return ShowPage(options=options, secrets={} if is_open else {DASHBOARD_VARIABLE: secret})
 
 
 def repository_of(config: Config) -> Repository:

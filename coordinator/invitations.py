@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import io
-import os
 import re
 import secrets
 import unicodedata
@@ -14,13 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from sqlalchemy import URL
-
 from contract.config import Config
 from contract.errors import InvitationError
 from contract.invitation import encode_token
 from coordinator.ledger import people
+from coordinator.letters import Letters, database_section
 from coordinator.place import Place
 
 _HEADER = """\
@@ -44,23 +40,12 @@ class Invitation:
     token: str
 
 
-class _Dumper(yaml.SafeDumper):
-    """Lines of a certificate stay lines."""
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
-
-
-_Dumper.add_representer(str, _text)
-
-
 def invite(
     place: Place, config: Config, persons: Sequence[Person], *, directory: Path, renew: bool = False
 ) -> list[Invitation]:
     """All of them, or none: the logins are made in one transaction, and the files stand before it is committed."""
-    drafts: list[tuple[Path, Invitation]] = []
-    with contextlib.ExitStack() as undoing:
+    invitations = []
+    with Letters(directory, header=_HEADER) as letters:
         with place.engine.begin() as conn:
             for person in persons:
                 admission = people.invite(
@@ -73,42 +58,16 @@ def invite(
                     idle_transaction_seconds=config.coordinator.volunteer_idle_transaction_seconds,
                     renew=renew,
                 )
-                content = yaml.dump(
-                    _content(place.public, config, admission), Dumper=_Dumper, sort_keys=False, allow_unicode=True
-                )
-                file = directory / f"{admission.name}.yaml"
-                draft = _write_draft(file, _HEADER.format(file=file.name) + content)
-                undoing.callback(draft.unlink, missing_ok=True)
-                drafts.append((draft, Invitation(name=admission.name, file=file, token=encode_token(content))))
-        undoing.pop_all()
-    for draft, invitation in drafts:
-        draft.replace(invitation.file)
-    return [invitation for _, invitation in drafts]
-
-
-def _write_draft(file: Path, content: str) -> Path:
-    draft = file.with_suffix(".new")
-    try:
-        draft.parent.mkdir(parents=True, exist_ok=True)
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
-            stream.write(content)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise InvitationError(f"cannot write {file}: {error.strerror}; nobody was invited") from error
-    return draft
+                file, content = letters.write(admission.name, _content(place.public, config, admission))
+                invitations.append(Invitation(name=admission.name, file=file, token=encode_token(content)))
+        letters.hand_out()
+    return invitations
 
 
 def _content(public: dict[str, Any], config: Config, admission: people.Admission) -> dict[str, Any]:
-    if "url" in public:
-        url: URL = public["url"].set(drivername="postgresql", username=admission.role, password=admission.password)
-        database: dict[str, Any] = {"embedded": False, "url": url.render_as_string(hide_password=False)}
-    else:
-        database = {"embedded": False, **public, "user": admission.role, "password": admission.password}
     worker = config.worker
     return {
-        "database": database,
+        "database": database_section(public, admission),
         "run": {"name": config.run.name},
         "worker": {
             "name": admission.name,

@@ -47,7 +47,8 @@ _ASK_THE_PROVIDER = """this database user may not set up a ledger.
 Ask whoever runs the server to execute, as an administrator:
     ALTER ROLE "{user}" CREATEROLE;
     ALTER DATABASE "{database}" OWNER TO "{user}";
-or, where CREATEROLE cannot be had, to create the two groups once and give you the right to admit people to them:
+or, where CREATEROLE cannot be had, to create the two groups once and give you the right to admit people to them
+(the ledger can then be made, but nobody be invited, as each person gets a login):
     CREATE ROLE barnraise_volunteers; CREATE ROLE barnraise_observers;
     GRANT barnraise_volunteers, barnraise_observers TO "{user}" WITH ADMIN OPTION;
 (the server said: {reason})"""

@@ -6,10 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, make_url
+from sqlalchemy import URL, Engine
 
 from contract.config import Config, find_config_file, resolve_path
-from contract.database import engine_for, make_engine
+from contract.database import engine_for, make_engine, parse_url
 from coordinator.embedded import EmbeddedSettings, RunningServer, ensure_running
 
 
@@ -72,8 +72,9 @@ def _embedded(config: Config, server: RunningServer) -> Place:
 
 def _public(config: Config) -> dict[str, Any]:
     database = config.database
+    through = {"pooler": True} if database.pooler else {}
     if database.url is not None:
-        return {"url": make_url(database.url.get_secret_value())}
+        return {"url": parse_url(database.url.get_secret_value()), **through}
     public: dict[str, Any] = {
         "host": database.advertise_host or database.host,
         "port": database.port,
@@ -82,9 +83,7 @@ def _public(config: Config) -> dict[str, Any]:
     }
     if database.certificate:
         public["certificate"] = _certificate_text(database.certificate)
-    if database.pooler:
-        public["pooler"] = True
-    return public
+    return {**public, **through}
 
 
 def _certificate_text(certificate: str) -> str:

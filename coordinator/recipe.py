@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from contract.errors import ConfigError
 from contract.registry import Named, Registry
 from contract.workloads.order import mixed
-from coordinator.aggregators import AGGREGATORS, Aggregator, Centre, Combination, Contribution, Stack
+from coordinator.aggregators import AGGREGATORS, Aggregator, Centre, Combination, Contribution, Stack, compiled
 from coordinator.aggregators.stack import VALUES_AT_A_TIME
 from coordinator.preaggregators import PREAGGREGATORS, PreAggregator
 
@@ -21,12 +21,16 @@ MemberT = TypeVar("MemberT", bound=Named)
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """`seed` is the run's. `values_at_a_time` decides last bits, and is recorded with each aggregation."""
+    """`seed` is the run's. `values_at_a_time` and `compiled_from` decide last bits, and are recorded with each
+    aggregation: a stack of so many values is worth machine code; None where there is none."""
 
     rule: Aggregator
     before: tuple[PreAggregator, ...] = ()
     seed: int = 0
     values_at_a_time: int = VALUES_AT_A_TIME
+    compiled_from: int | None = dataclasses.field(
+        default_factory=lambda: compiled.WORTH_VALUES if compiled.is_available() else None
+    )
 
     @classmethod
     def of(cls, training: Mapping[str, Any], *, seed: int) -> Recipe:
@@ -52,6 +56,8 @@ class Recipe:
             before=tuple(PREAGGREGATORS.build(one["name"], one["options"]) for one in record["before"]),
             seed=seed,
             values_at_a_time=record["values_at_a_time"],
+            # Where the one who merged had machine code and we have not, last bits may differ.
+            compiled_from=record["compiled_from"] if compiled.is_available() else None,
         )
 
     def record(self) -> dict[str, Any]:
@@ -59,6 +65,7 @@ class Recipe:
             "options": _options(self.rule),
             "before": [{"name": one.name, "options": _options(one)} for one in self.before],
             "values_at_a_time": self.values_at_a_time,
+            "compiled_from": self.compiled_from,
         }
 
     def problem(self, num_gradients: int) -> str | None:
@@ -88,10 +95,19 @@ class Recipe:
         centre: Centre | None = None,
     ) -> Combination:
         """`sizes` names the group's tensors with their numbers of values; `step` counts the updates so far."""
-        stack = Stack.of(contributions, sizes, centre=centre, values_at_a_time=self.values_at_a_time)
+        stack = Stack.of(
+            contributions,
+            sizes,
+            centre=centre,
+            values_at_a_time=self.values_at_a_time,
+            is_compiled=self._is_worth_compiling(len(contributions) * sum(sizes.values())),
+        )
         for turn, preaggregator in enumerate(self.before):
             stack = preaggregator.apply(stack, seed=mixed(self.seed, step, turn))
         return self.rule.combine(stack)
+
+    def _is_worth_compiling(self, num_values: int) -> bool:
+        return self.compiled_from is not None and num_values >= self.compiled_from
 
 
 def _built(registry: Registry[MemberT], name: str, options: Mapping[str, object], num_byzantine: int) -> MemberT:

@@ -10,7 +10,19 @@ from rich.console import Console
 from contract.errors import DatabaseError, LeadershipLost
 from contract.ids import Version
 from contract.states import RunState
-from coordinator.duties import evaluate, finish, merge, police, push, raise_server, reap, resize, roll_call, sample
+from coordinator.duties import (
+    evaluate,
+    finish,
+    merge,
+    police,
+    push,
+    raise_server,
+    reap,
+    resize,
+    roll_call,
+    sample,
+    show_page,
+)
 from coordinator.sparing import Sparing
 from coordinator.telling import failure_in_words, outcome_in_words
 from coordinator.troubles import Recovered
@@ -64,6 +76,10 @@ class Lines:
                 self.console.print("the embedded PostgreSQL had fallen; it runs again", style="green")
             if report.problem is not None:
                 self.console.print(report.problem, style="red", markup=False)
+        elif isinstance(report, show_page.Report):
+            for line in report.lines:
+                self.console.print(line, style="cyan", markup=False, soft_wrap=True)
+            self._problem(report.problem)
         elif isinstance(report, finish.Report) and report.reason is not None:
             self.finished = True
             self.console.print(f"the run is finished: {report.reason}", style="bold green", markup=False)
@@ -74,6 +90,8 @@ class Lines:
                 self.console.print(_STATES[report], style="bold yellow")
         elif isinstance(report, DatabaseError | LeadershipLost):
             self.console.print(str(report).splitlines()[0], style="red", markup=False)
+        elif isinstance(report, str):
+            self.console.print(report, style="yellow", markup=False)
         elif isinstance(report, Recovered):
             self.console.print(f"that is over after {report.seconds:.0f} s, the run goes on", style="green")
 

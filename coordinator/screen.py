@@ -18,11 +18,13 @@ from rich.text import Text
 from sqlalchemy import Engine
 
 from contract.errors import BarnraiseError
+from contract.logs.console import LogConsole
 from contract.states import RunState
 from coordinator.duties import evaluate, merge, reap, roll_call
 from coordinator.ledger import watching
 from coordinator.ledger.watching import Snapshot
 from coordinator.live_view import Countdown, Note, Scene, draw
+from coordinator.log_view import LogView
 from coordinator.reporting import Lines
 from coordinator.sparklines import Pixels
 
@@ -47,6 +49,9 @@ class View(Protocol):
 @contextlib.contextmanager
 def shown(console: Console, engine: Engine, *, run: str, address: str, plain: bool = False) -> Iterator[View]:
     """The live view on a terminal that can show it; lines in a file, a pipe, or where they are asked for."""
+    if isinstance(console, LogConsole):
+        yield LogView(console)
+        return
     can_draw = console.is_terminal and not console.is_dumb_terminal and console.encoding.startswith("utf")
     if plain or not can_draw:
         yield Lines(console=console)

@@ -15,6 +15,7 @@ from contract.config import Config
 from contract.database import Notifications
 from contract.errors import DatabaseError, HubAway, NameTaken
 from contract.states import RunState
+from contract.traces import open_traces
 from coordinator.duties.finish import EVERY_EPOCH, Finish
 from coordinator.duties.keyframe import Keyframe
 from coordinator.duties.merge import Merge
@@ -45,7 +46,8 @@ class Start:
     """`epochs` gives a run that exists more of them; a new one takes its own from the configuration. `origin` is where
     a new run has its first weights from.
 
-    `options` is what of the command line names this run, for commands that are told to be typed.
+    `options` is what of the command line names this run, for commands that are told to be typed; `overrides` are all
+    that were given, for the dashboard's process.
     """
 
     config: Config
@@ -57,6 +59,7 @@ class Start:
     epochs: int | None = None
     origin: HubOrigin | None = None
     options: str = ""
+    overrides: tuple[str, ...] = ()
 
     def run(self) -> None:
         # A step is short: a second thread gains nothing, and takes its processor from a worker beside us.
@@ -138,10 +141,15 @@ class Start:
         engine, config = self.place.engine, self.config
         limit_waits(engine)
         lines = self.view
+        traces = open_traces(
+            process="coordinator", run=record.run, run_name=record.name, run_created_at=record.created_at,
+            say=lines.report,
+        )  # fmt: skip
         plan = Plan(engine=engine, living=living, leadership=leadership, spare_units=config.training.spare_units)
         merge = Merge(
-            engine=engine, living=living, leadership=leadership, deadline_seconds=config.training.round_deadline
-        )
+            engine=engine, living=living, leadership=leadership, deadline_seconds=config.training.round_deadline,
+            traces=traces,
+        )  # fmt: skip
         remember = Remember(engine=engine, living=living, leadership=leadership)
         keyframe = Keyframe(
             engine=engine, living=living, leadership=leadership, interval=config.compression.keyframe_interval
@@ -151,10 +159,11 @@ class Start:
         resting = threading.Event()
         housekeeping = Housekeeping(
             config=config, config_file=self.config_file, place=self.place, record=record, living=living,
-            leadership=leadership, resting=resting, stop=self.stop,
+            leadership=leadership, resting=resting, stop=self.stop, overrides=self.overrides,
         )  # fmt: skip
         evaluate, samples, push = housekeeping.evaluate(), housekeeping.samples(), housekeeping.push()
-        Loop(
+        page = housekeeping.page()
+        loop = Loop(
             leadership=leadership,
             turns=[
                 Turn(duty=merge, every_seconds=0.5, on_hint=True, rests=True),
@@ -175,14 +184,19 @@ class Start:
                 Turn(duty=finish, every_seconds=1.0, on_hint=True, rests=True),
                 *housekeeping.turns(),
             ],
-            beside=housekeeping.beside(evaluate, samples, push),
+            beside=housekeeping.beside(evaluate, samples, push, page),
             resting=resting,
             notifications=Notifications(engine, pooler=config.database.pooler),
             stop=self.stop,
             report=lines.report,
             is_over=lambda: lines.finished or leadership.is_over,
             on_new_term=living.mark_stale,
-        ).run()  # fmt: skip
+        )  # fmt: skip
+        try:
+            loop.run()
+        finally:
+            if page is not None:
+                page.end()
         if lines.finished:
             # The last version is measured, looked at and shown whatever its number.
             for finish_looking in (
@@ -192,6 +206,7 @@ class Start:
             ):
                 if finish_looking:
                     lines.report(finish_looking())
+        traces.close()
         lines.close()
 
     def _open(self, leadership: Leadership) -> LivingRun | None:

@@ -105,7 +105,7 @@ def sql_functions() -> str:
     parts = [
         "# SQL functions",
         "Written by `make docs` from `migrations/functions`. These are all that a volunteer's login may execute; besides "
-        "them it may read the views of schema `watch`. They identify the caller by the login, take no times, and bound "
+        "them it may read the [views](monitoring.md) of schema `watch`. They identify the caller by the login, take no times, and bound "
         "every size. A function that was released is never changed: `_v2` stands beside `_v1`, because volunteers "
         "upgrade late.",
         "An administrator (a superuser) can take from every login what PostgreSQL grants to all, and nobody here needs: "
@@ -119,7 +119,7 @@ def sql_functions() -> str:
             continue
         signature = re.sub(r"\s+", " ", found[1]) + "\n    returns " + re.sub(r"\s+", " ", found[2])
         comment = " ".join(line.removeprefix("--").strip() for line in text.split("CREATE FUNCTION")[0].splitlines())
-        parts += [f"## {file.stem}", comment.strip(), f"```sql\n{signature}\n```"]
+        parts += [f"## {file.stem}", comment.strip(), f"```text\n{signature}\n```"]
     return "\n\n".join(parts) + "\n"
 
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 import click
 
 from contract.errors import BarnraiseError
+from contract.logs import LogFormat, told
 
 
 def run() -> None:
@@ -26,14 +27,16 @@ def run() -> None:
         click.echo("stopped", err=True)
         sys.exit(130)
     except BarnraiseError as error:
-        if verbose:
-            traceback.print_exc()
-        click.echo(f"worker: {error}", err=True)
+        if not told(error, process="worker"):
+            if verbose:
+                traceback.print_exc()
+            click.echo(f"worker: {error}", err=True)
         sys.exit(error.exit_code)
     except Exception as error:
-        if verbose:
-            traceback.print_exc()
-        click.echo(f"worker: unexpected {type(error).__name__}: {error} (-v shows where)", err=True)
+        if not told(error, process="worker"):
+            if verbose:
+                traceback.print_exc()
+            click.echo(f"worker: unexpected {type(error).__name__}: {error} (-v shows where)", err=True)
         sys.exit(1)
 
 
@@ -88,20 +91,29 @@ def doctor(config_file: Path | None, overrides: tuple[str, ...], token: str | No
 @click.option("--pause-on-battery", is_flag=True, default=None, help="Rest while the computer runs on its battery.")
 @click.option("--hours", metavar="FROM-TO", help="Local hours to work in, such as 22-7 or 22:00-06:30.")
 @click.option("--plain", is_flag=True, help="Lines instead of a live view.")
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="json: no live view, and all that is said goes to standard error, a JSON object a line.",
+)  # fmt: skip
 def join(
-    config_file: Path | None, overrides: tuple[str, ...], token: str | None, plain: bool, **settings: str | bool | None
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    token: str | None,
+    plain: bool,
+    log_format: LogFormat,
+    **settings: str | bool | None,
 ) -> None:
     """Join the run you were invited to, and compute until it is over or you press Ctrl-C."""
     from worker.joining import Invitation, join_run
 
     # In quotes, because a name may look like a number; the other values are YAML as in the file.
     typed = [
-        f"worker.{key}={json.dumps(value) if key == 'name' else str(value).lower()}"
+        f"worker.{key}={json.dumps(value, ensure_ascii=False) if key == 'name' else str(value).lower()}"
         for key, value in settings.items()
         if value is not None
     ]
     invitation = Invitation(config_file=config_file, token=token, overrides=(*overrides, *typed))
-    sys.exit(join_run(invitation, plain=plain))
+    sys.exit(join_run(invitation, plain=plain, log_format=log_format))
 
 
 @worker.command(hidden=True)

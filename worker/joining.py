@@ -15,6 +15,9 @@ from typing import IO
 from rich.console import Console
 
 from contract.config import Config
+from contract.logs import LogFormat
+from contract.logs.console import LogConsole
+from contract.logs.lines import log_as_json
 from worker.happenings import Happening, to_line
 from worker.invitation import load_invitation
 from worker.manners import take_turns
@@ -34,13 +37,17 @@ class Invitation:
         return load_invitation(self.config_file, self.token, overrides=self.overrides)
 
 
-def join_run(invitation: Invitation, *, plain: bool) -> int:
+def join_run(invitation: Invitation, *, plain: bool, log_format: LogFormat = "text") -> int:
     """Answers with the exit code."""
     config = invitation.load()
+    console = Console()
+    if log_format == "json":
+        log_as_json(process="worker", run=config.run.name)
+        console = LogConsole(process="worker", topic="join")
     take_turns(config.worker.nice)
     stop = threading.Event()
     num_processes = _num_processes(config)
-    with view_for(Console(), num_processes=num_processes, plain=plain) as view:
+    with view_for(console, num_processes=num_processes, plain=plain) as view:
         _stop_on_interrupt(stop, view)
         if num_processes == 1:
             _compute(config, invitation.config_file, lambda happening: view.heard(0, happening), stop)

@@ -26,6 +26,7 @@ from contract.errors import (
 from contract.ids import Version, WorkerId
 from contract.sources.base import Batch
 from contract.tensors import split
+from contract.traces import Life, Traces
 from contract.workloads.base import GradientResult
 from contract.workloads.units import Unit
 from worker import ledger
@@ -70,6 +71,10 @@ class Surroundings:
     heartbeat: Heartbeat
     stop: threading.Event
     report: Report
+    traces: Traces = dataclasses.field(default_factory=Traces)
+
+    def life(self, lease: Lease) -> Life:
+        return self.traces.of(lease.unit, lease.attempt)
 
 
 class Ahead:
@@ -143,26 +148,34 @@ class Ahead:
         self._tasks.put(None)
 
     def _next_task(self) -> Task | None:
+        hungry_since = time.time_ns()
         while not self._here.stop.is_set():
-            began = time.monotonic()
+            began, claimed_since = time.monotonic(), time.time_ns()
             lease = until_it_works(self._claim, stop=self._here.stop, report=self._here.report)
             if lease is None:
                 if self._notifications.wait(self._poll_seconds):
                     self._here.heartbeat.beat_soon()
                 continue
             self._here.holdings.add(lease)
+            life = self._here.life(lease)
+            life.took("wait", hungry_since, claimed_since)
+            life.took("claim", claimed_since, version=lease.base_version)
             weights, is_new = None, lease.base_version != self._handed_over
             if is_new:
                 weights = until_it_works(lambda: self._weights(lease), stop=self._here.stop, report=self._here.report)  # noqa: B023
             if (is_new and weights is None) or self._here.holdings.why_dropped(lease) is not None:
                 self._here.holdings.remove(lease)
                 self._follower.returned()
+                life.ended("dropped")
+                hungry_since = time.time_ns()
                 continue
             self._handed_over = lease.base_version
             unit = Unit(
                 epoch=lease.epoch, first_sample=lease.first_sample, num_samples=lease.num_samples, seed=lease.seed
             )
-            task = Task(lease=lease, weights=weights, num_steps=self._num_steps, unit=unit, samples=self._samples(unit))
+            with life.step("samples"):
+                samples = self._samples(unit)
+            task = Task(lease=lease, weights=weights, num_steps=self._num_steps, unit=unit, samples=samples)
             self._foresight.claimed(time.monotonic() - began)
             return task
         return None
@@ -183,7 +196,7 @@ class Ahead:
     def _weights(self, lease: Lease) -> bytearray | None:
         # Each part in a transaction of its own: a slow line has as long for each as others have for all.
         engine = self._here.engine.execution_options(isolation_level="AUTOCOMMIT")
-        with engine.connect() as conn:
+        with self._here.life(lease).step("fetch"), engine.connect() as conn:
             library = _Library(conn, self._here.joined.worker, self._num_steps)
             weights = self._follower.weights(lease.base_version, library)
         self._num_steps = library.num_steps
@@ -250,9 +263,11 @@ class Behind:
                 return
 
     def _send(self, result: Result) -> None:
-        uplink = self._sender.uplink
+        uplink, life = self._sender.uplink, self._here.life(result.lease)
         uplink.computed(result.seconds)
-        encoded = self._sender.encoded(result.gradient, result.lease)
+        with life.step("encode") as about:
+            encoded = self._sender.encoded(result.gradient, result.lease)
+            about |= {"codec": encoded.codec, "num_bytes": len(encoded.blob)}
         parts = [content for _, content in split(encoded.blob, self._here.joined.max_part_bytes)]
         submission = Submission(
             codec=encoded.codec,
@@ -271,10 +286,11 @@ class Behind:
             if uplink.has_a_choice and uplink.round_trip is None:
                 uplink.round_trip = _round_trip(uploads)
             began = time.monotonic()
-            for number, part in enumerate(parts[:-1]):
-                with uploads.connect() as conn:
-                    ledger.upload_part(conn, lease=result.lease, part=number, content=part)
-            with uploads.connect() as conn:
+            with life.step("upload") if parts[1:] else contextlib.nullcontext():
+                for number, part in enumerate(parts[:-1]):
+                    with uploads.connect() as conn:
+                        ledger.upload_part(conn, lease=result.lease, part=number, content=part)
+            with life.step("submit"), uploads.connect() as conn:
                 ledger.submit(conn, lease=result.lease, submission=submission, last_part=parts[-1])
             return time.monotonic() - began
 
@@ -287,11 +303,13 @@ class Behind:
             self._sender.undelivered(result.lease)
             self._here.report(f"unit {result.lease.unit} was not needed any more: {lost}")
             self._here.holdings.remove(result.lease)
+            life.ended("not needed any more")
             return
         else:
             uplink.uploaded(len(encoded.blob), seconds, num_calls=len(parts))
         self._sender.delivered()
         self._here.holdings.remove(result.lease)
+        life.ended("delivered")
         self._delivered(result, encoded)
 
 

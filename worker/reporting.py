@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Mapping
 from types import TracebackType
@@ -9,6 +10,7 @@ from typing import Protocol, Self
 
 from rich.console import Console
 
+from contract.logs.console import LogConsole
 from worker.board import NOT_LED, Board
 from worker.happenings import (
     Began,
@@ -44,6 +46,8 @@ class View(Protocol):
 def view_for(console: Console, *, num_processes: int, plain: bool) -> View:
     from worker.live_view import LiveView
 
+    if isinstance(console, LogConsole):
+        return LogLines(console, num_processes)
     if plain or not console.is_terminal or console.is_dumb_terminal or console.is_jupyter:
         return Lines(console, num_processes)
     return LiveView(console, num_processes)
@@ -106,6 +110,18 @@ class Lines:
             case Fetched() | Began() | Progressed():
                 # A unit is seconds: it is told when it is done.
                 return []
+
+
+class LogLines(Lines):
+    """The same lines for machines, with what happened beside the words."""
+
+    def __init__(self, console: LogConsole, num_processes: int = 1) -> None:
+        super().__init__(console, num_processes)
+        self._log = console
+
+    def heard(self, place: int, happening: Happening) -> None:
+        with self._log.about(type(happening).__name__.lower(), {"place": place, **dataclasses.asdict(happening)}):
+            super().heard(place, happening)
 
 
 def news(before: Standing, now: Standing) -> list[str]:

@@ -21,6 +21,7 @@ from contract.deltas import DeltaForm
 from contract.errors import BarnraiseError, LeaseLost, NotFound, RunNotOpen
 from contract.states import RunState
 from contract.tensors import unpack
+from contract.traces import open_traces
 from contract.workloads.base import LocalSteps, Workload
 from worker import devices, ledger
 from worker.cache import VersionCache
@@ -74,9 +75,15 @@ class Session:
             heartbeat = Heartbeat(
                 beats, joined.worker, holdings, every_seconds=joined.heartbeat_seconds, look=fates.look
             )
+            traces = open_traces(
+                process="worker", run=joined.run, run_name=self.config.run.name, run_created_at=joined.run_created_at,
+                say=lambda text: self.report(Message(text=text)),
+            )  # fmt: skip
+            open_here.callback(traces.close)
             here = Surroundings(
-                engine=engine, joined=joined, holdings=holdings, heartbeat=heartbeat, stop=self.stop, report=trouble
-            )
+                engine=engine, joined=joined, holdings=holdings, heartbeat=heartbeat, stop=self.stop, report=trouble,
+                traces=traces,
+            )  # fmt: skip
             heartbeat.start()
             refusal = self._stay(here, fates)
         if isinstance(refusal, RunNotOpen):
@@ -137,6 +144,7 @@ class Session:
                 result = self._compute(here, computer, task)
             except UnitDroppedError as dropped:
                 self.report(Dropped(unit=task.lease.unit, reason=str(dropped)))
+                here.life(task.lease).ended("dropped", reason=str(dropped))
             except (RuntimeError, MemoryError, ArithmeticError, OSError, BarnraiseError) as failure:
                 self._give_back(here, task, one_line(failure))
             else:
@@ -164,7 +172,9 @@ class Session:
                 self.report(Progressed(num_done=done, samples_per_second=rate))
 
         self.report(Began(unit=lease.unit, version=lease.base_version, num_samples=lease.num_samples))
-        gradient = computer.gradient(task.unit, task.samples, num_steps=task.num_steps, watch=watch)
+        with here.life(lease).step("compute") as about:
+            about |= {"worker": lease.worker, "num_samples": lease.num_samples, "version": lease.base_version}
+            gradient = computer.gradient(task.unit, task.samples, num_steps=task.num_steps, watch=watch)
         seconds = time.monotonic() - began
         self.report(
             Computed(
@@ -176,6 +186,7 @@ class Session:
 
     def _give_back(self, here: Surroundings, task: Task, reason: str) -> None:
         here.holdings.remove(task.lease)
+        here.life(task.lease).ended("failed", error=reason)
 
         def release() -> None:
             with here.engine.begin() as conn:

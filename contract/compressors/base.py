@@ -50,6 +50,11 @@ class Decoder(Protocol):
         """total += weight * tensor, where `total` is flat; a sparse codec does it without becoming dense."""
         ...
 
+    def in_place(self, name: str, start: int, stop: int) -> Tensor | None:
+        """The values as float32 where they lie, not to be written to; None for a tensor that must be decoded, whatever
+        the range."""
+        ...
+
 
 class Codec(Protocol):
     name: ClassVar[str]
@@ -114,6 +119,9 @@ class ChunkedDecoder(abc.ABC):
 
     @abc.abstractmethod
     def read_into(self, name: str, start: int, stop: int, out: Tensor) -> None: ...
+
+    def in_place(self, name: str, start: int, stop: int) -> Tensor | None:
+        return None
 
     def read(self, name: str, start: int, stop: int) -> Tensor:
         found = torch.empty(stop - start, dtype=torch.float32)

@@ -69,5 +69,8 @@ class _Parted:
     def read_into(self, name: str, start: int, stop: int, out: Tensor) -> None:
         self._decoders[name].read_into(name, start, stop, out)
 
+    def in_place(self, name: str, start: int, stop: int) -> Tensor | None:
+        return self._decoders[name].in_place(name, start, stop)
+
     def add_to(self, name: str, total: Tensor, *, weight: float) -> None:
         self._decoders[name].add_to(name, total, weight=weight)

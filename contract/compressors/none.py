@@ -39,6 +39,10 @@ class _Decoder(ChunkedDecoder):
     def __init__(self, stored: Stored) -> None:
         self._stored = stored
 
+    def in_place(self, name: str, start: int, stop: int) -> Tensor | None:
+        found = self._stored.values(name, start, stop)
+        return found if found.dtype is torch.float32 else None
+
     def read_into(self, name: str, start: int, stop: int, out: Tensor) -> None:
         out.copy_(self._stored.values(name, start, stop))
 

@@ -13,10 +13,12 @@ from contract.config.problems import BAD_PLACEHOLDER, MISSING_VARIABLE, KeyPath
 if TYPE_CHECKING:
     from contract.config.models import Config
 
+DASHBOARD_VARIABLE: Final = "DASHBOARD_TOKEN"
 _HUB_VARIABLE: Final = "HF_TOKEN"
 FILLED_FROM_ENVIRONMENT: Final[Mapping[KeyPath, str]] = {
     ("database", "password"): "DB_PASSWORD",
     ("huggingface", "token"): _HUB_VARIABLE,
+    ("coordinator", "dashboard_token"): DASHBOARD_VARIABLE,
 }
 
 _PLACEHOLDER: Final = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)\})?")

@@ -166,6 +166,18 @@ class Coordinator(Section):
         default=30, description="Seconds a volunteer's open transaction may stand idle before its session is ended."
     )
     dashboard: bool = Field(default=False, description="Serve the dashboard page while the coordinator runs.")
+    dashboard_host: Host = Field(
+        default="127.0.0.1", description="Address at which the page is served; 0.0.0.0 shows it to the whole network."
+    )
+    dashboard_port: Port = Field(default=8400, description="TCP port number of the page.")
+    dashboard_token: Annotated[SecretStr, Field(min_length=16)] | None = Field(
+        default=None,
+        description="Secret in the page's link beyond this computer; unset takes DASHBOARD_TOKEN, or makes a new one "
+        "at each start.",
+    )
+    metrics_per_volunteer: bool = Field(
+        default=False, description="/metrics also tells of each person by name: a time series each, wherever it goes."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="How much the coordinator tells."
+        default="info", description="The least that is told in logs of coordinator and dashboard (`--log-format json`)."
     )

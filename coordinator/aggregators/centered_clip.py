@@ -26,11 +26,14 @@ class CenteredClip:
         return too_few(self.name, "n > 2f", least=2 * self.num_byzantine + 1, num_gradients=num_gradients)
 
     def combine(self, stack: Stack) -> Combination:
-        n, gram = len(stack), stack.gram_with_centre()
+        n = len(stack)
+        # All inner products are only needed to go on from the first point.
+        gram = stack.gram_with_centre() if self.iterations > 1 else None
         # The point is a weighted sum of the gradients and, last, of the centre where it begins.
         point = [0.0] * n + [1.0]
         for _ in range(self.iterations):
-            lengths = distances_to(gram, point)[:n].tolist()
+            far = stack.distances_from_centre() if gram is None else distances_to(gram, point)[:n]
+            lengths = far.tolist()
             tau = self.tau or statistics.median(lengths)
             kept = [min(1.0, tau / length) if length else 1.0 for length in lengths]
             stays = 1.0 - math.fsum(kept) / n

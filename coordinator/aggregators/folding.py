@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,17 +14,31 @@ from coordinator.aggregators.base import Contribution
 from coordinator.aggregators.chunks import BLOCK_VALUES, Layout, read_rows
 from coordinator.aggregators.sorting import sort_rows
 
+if TYPE_CHECKING:
+    from coordinator.aggregators.compiled.folds import Kernel
+
 # Whose values were used is counted on the first so many of each stretch: to count everywhere would double the work.
 _COUNTED_VALUES: Final = BLOCK_VALUES // 2
+# Beyond, a processor's registers do not suffice, and the compiler takes minutes.
+MOST_COMPILED_ROWS: Final = 20
 
 
 class Fold(Protocol):
+    """Folds that say the same are equal."""
+
     def wanted(self, num_rows: int) -> range:
         """The places of the order that it looks at."""
         ...
 
     def chosen(self, rows: Sequence[Tensor]) -> Sequence[Tensor]:
         """From the sorted rows: those whose mean is the result."""
+        ...
+
+    def num_chosen(self, num_rows: int) -> int: ...
+
+    def written(self, num_rows: int) -> Iterator[str]:
+        """The same for one coordinate, as lines of Python: from the sorted v0, v1 ... the chosen c0, c1 ..., and the
+        `least` and the `most` of these."""
         ...
 
 
@@ -38,6 +53,14 @@ class Middle:
 
     def chosen(self, rows: Sequence[Tensor]) -> Sequence[Tensor]:
         return rows[self.dropped : len(rows) - self.dropped]
+
+    def num_chosen(self, num_rows: int) -> int:
+        return num_rows - 2 * self.dropped
+
+    def written(self, num_rows: int) -> Iterator[str]:
+        for place in range(self.num_chosen(num_rows)):
+            yield f"c{place} = v{self.dropped + place}"
+        yield f"least, most = v{self.dropped}, v{num_rows - self.dropped - 1}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +86,30 @@ class Nearest:
             found.append(nearest)
         return found
 
+    def num_chosen(self, num_rows: int) -> int:
+        return self.kept
+
+    def written(self, num_rows: int) -> Iterator[str]:
+        low, high = (num_rows - 1) // 2, num_rows // 2
+        yield f"median = v{low}" if low == high else f"median = v{low} * half + v{high} * half"
+        for place in range(self.kept):
+            yield f"c{place} = v{place}"
+            for candidate in range(place + self.kept, num_rows, self.kept):
+                yield f"c{place} = v{candidate} if v{candidate} - median < median - c{place} else c{place}"
+        yield "least, most = c0, c0"
+        for place in range(1, self.kept):
+            yield f"least = c{place} if c{place} < least else least"
+            yield f"most = c{place} if c{place} > most else most"
+
 
 def mean_row(rows: Sequence[Tensor], out: Tensor) -> Tensor:
-    # Each is divided before it is added: the largest float32 has a mean, but no double.
+    # Each is divided before it is added: the largest float32 has a mean, but no double. And rounded then: a library may
+    # round a product and a sum at once or not, and here machine code must come to the same bits.
     share = 1.0 / len(rows)
     torch.mul(rows[0], share, out=out)
+    room = torch.empty_like(out) if len(rows) > 1 else out
     for row in rows[1:]:
-        out.add_(row, alpha=share)
+        out.add_(torch.mul(row, share, out=room))
     return out
 
 
@@ -83,12 +123,18 @@ class Folded:
     places: Sequence[int]
     num_gradients: int
     length: int
+    length_in_place: int
+    is_compiled: bool = False
     _used: Tensor | None = None
     _num_counted: int = 0
 
     def fill(self, totals: Mapping[str, Tensor]) -> None:
-        layout = Layout(sizes={name: total.numel() for name, total in totals.items()}, length=self.length)
         num_rows = len(self.contributions) if self.mixing is None else len(self.mixing)
+        kernel = self._kernel(num_rows)
+        if kernel is not None and self.mixing is None:
+            self._fill_in_place(kernel, totals)
+            return
+        layout = Layout(sizes={name: total.numel() for name, total in totals.items()}, length=self.length)
         room = torch.empty(num_rows + 2, self.length, dtype=torch.float32)
         read = room if self.mixing is None else torch.empty(len(self.contributions), self.length, dtype=torch.float32)
         for stretch in layout.stretches():
@@ -96,9 +142,42 @@ class Folded:
             if self.mixing is not None:
                 mix_rows(self.mixing, read, room, filled)
             found = room[-1, :filled]
-            self._fold(room[:-2, :filled], room[-2, :filled], found)
+            if kernel is None:
+                self._fold(room[:-2, :filled], room[-2, :filled], found)
+            else:
+                self._fold_compiled(kernel, room[:-2, :filled], found)
             for piece in stretch:
                 totals[piece.name][piece.start : piece.stop].copy_(found[piece.place])
+
+    def _kernel(self, num_rows: int) -> Kernel | None:
+        if not self.is_compiled:
+            return None
+        from coordinator.aggregators.compiled import folds
+
+        return folds.kernel(self.fold, num_rows)
+
+    def _fill_in_place(self, kernel: Kernel, totals: Mapping[str, Tensor]) -> None:
+        from coordinator.aggregators.compiled.rows import Reader
+
+        used = np.zeros(len(self.contributions))
+        layout = Layout(sizes={name: total.numel() for name, total in totals.items()}, length=self.length_in_place)
+        reader = Reader(contributions=self.contributions, length=layout.length)
+        for stretch in layout.stretches():
+            for piece, rows in reader.pieces(stretch):
+                number = piece.stop - piece.start
+                num_counted = min(number, max(0, _COUNTED_VALUES - piece.at))
+                kernel(rows, totals[piece.name][piece.start : piece.stop].numpy(), num_counted, used)
+                self._num_counted += num_counted
+        self._add_used(torch.from_numpy(used))
+
+    def _fold_compiled(self, kernel: Kernel, values: Tensor, out: Tensor) -> None:
+        from coordinator.aggregators.compiled.rows import Rows
+
+        used = np.zeros(len(values))
+        num_counted = min(values.shape[1], _COUNTED_VALUES)
+        kernel(Rows.of(list(values), [1.0] * len(values)), out.numpy(), num_counted, used)
+        self._num_counted += num_counted
+        self._add_used(torch.from_numpy(used))
 
     @property
     def shares(self) -> list[float]:
@@ -125,9 +204,11 @@ class Folded:
     def _count(self, values: Tensor, chosen: Tensor) -> None:
         """Who shares a value shares its use, so that a coordinate counts once."""
         is_used = ((values >= chosen.amin(0)) & (values <= chosen.amax(0))).to(torch.float64)
-        used = is_used.div_(is_used.sum(0)).sum(1)
-        self._used = used if self._used is None else self._used + used
+        self._add_used(is_used.div_(is_used.sum(0)).sum(1))
         self._num_counted += values.shape[1]
+
+    def _add_used(self, used: Tensor) -> None:
+        self._used = used if self._used is None else self._used + used
 
 
 def mix_rows(mixing: Tensor, read: Tensor, rows: Tensor, filled: int) -> None:

@@ -21,6 +21,11 @@ overrides_option = click.option(
     "--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Overrides a key of the configuration."
 )
 
+log_format_option = click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="json: no live view, and all that is said goes to standard error, a JSON object a line.",
+)  # fmt: skip
+
 
 def as_typed(config_file: Path | None, overrides: tuple[str, ...]) -> str:
     """What names the run on the command line, for commands that people are told to type; nothing that may be secret."""

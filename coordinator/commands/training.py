@@ -7,7 +7,15 @@ from pathlib import Path
 
 import click
 
-from coordinator.commands.options import as_typed, config_option, load, overrides_option, stop_on_interrupt
+from contract.logs import LogFormat
+from coordinator.commands.options import (
+    as_typed,
+    config_option,
+    load,
+    log_format_option,
+    overrides_option,
+    stop_on_interrupt,
+)
 
 
 @click.command()
@@ -20,12 +28,20 @@ from coordinator.commands.options import as_typed, config_option, load, override
     "--from", "origin", metavar="hub:OWNER/NAME[@REVISION]", help="A new run begins with these weights from the Hub."
 )
 @click.option("--plain", is_flag=True, help="Lines instead of the live view.")
+@log_format_option
 def start(
-    config_file: Path | None, overrides: tuple[str, ...], epochs: int | None, origin: str | None, plain: bool
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    epochs: int | None,
+    origin: str | None,
+    plain: bool,
+    log_format: LogFormat,
 ) -> None:
     """Lead the run of the configuration, from its beginning or from where it stands."""
     from rich.console import Console
 
+    from contract.logs.console import LogConsole
+    from contract.logs.lines import log_as_json
     from coordinator.greeting import address_of
     from coordinator.hub.beginning import HubOrigin
     from coordinator.place import open_place
@@ -34,6 +50,10 @@ def start(
 
     more = () if epochs is None else (f"training.num_epochs={epochs}",)
     config = load(config_file, (*overrides, *more))
+    console = Console(soft_wrap=True)
+    if log_format == "json":
+        log_as_json(process="coordinator", run=config.run.name, level=config.coordinator.log_level)
+        console = LogConsole(process="coordinator", topic="start")
     token = config.huggingface.token
     try:
         weights = origin and HubOrigin.parse(origin, token=None if token is None else token.get_secret_value())
@@ -42,7 +62,6 @@ def start(
     stop = threading.Event()
     stop_on_interrupt(stop)
     place = open_place(config, config_file)
-    console = Console(soft_wrap=True)
     with shown(console, place.engine, run=config.run.name, address=address_of(place.public), plain=plain) as view:
         Start(
             config=config,
@@ -54,6 +73,7 @@ def start(
             epochs=epochs,
             origin=weights or None,
             options=as_typed(config_file, overrides),
+            overrides=overrides,
         ).run()
 
 

@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Engine
 
 from contract.errors import DatabaseError, LeadershipLost
 from contract.ids import Version
+from contract.traces import Traces
 from coordinator.admission import Admitted, Refused
 from coordinator.leadership import Leadership
-from coordinator.ledger import gradients, units, versions
+from coordinator.ledger import contributions, gradients, units, versions
 from coordinator.ledger.gradients import WaitingGradient
 from coordinator.living_run import LivingRun
 from coordinator.losses import mean_losses
@@ -42,6 +43,7 @@ class Merge:
     living: LivingRun
     leadership: Leadership
     deadline_seconds: float
+    traces: Traces = dataclasses.field(default_factory=Traces)
 
     def run_once(self) -> Report:
         living = self.living
@@ -50,7 +52,7 @@ class Merge:
         if living.is_stale:
             with self.engine.begin() as conn:
                 living.read_again(conn)
-        began = time.monotonic()
+        began, began_at = time.monotonic(), time.time_ns()
         try:
             with self.engine.begin() as conn:
                 selection = select(conn, living, self.leadership, deadline_seconds=self.deadline_seconds)
@@ -65,6 +67,9 @@ class Merge:
             living.is_stale = True
             raise
         if report.version is not None:
+            for gradient in selection.gradients:
+                life = self.traces.of(gradient.unit, gradient.attempt)
+                life.took("merge", began_at, version=report.version, num_gradients=report.merged)
             living.head = report.version
             if living.how.deltas is None:
                 living.keyframe = report.version
@@ -86,6 +91,8 @@ class Merge:
                 # Who was deposed in between finds gradients that another leader merged, and their bytes gone.
                 self.leadership.require(conn)
                 gradients.reject(conn, gradient=verdict.gradient, verdict=verdict.verdict)
+                life = self.traces.of(gradient.unit, gradient.attempt)
+                life.took("refuse", time.time_ns(), error=verdict.verdict)
                 refused.append(verdict)
             else:
                 admitted.append(verdict)
@@ -135,6 +142,7 @@ class Merge:
         )
         digest = versions.publish_version(conn, run=living.run, new=new)
         gradients.mark_merged(conn, run=living.run, version=version, gradients=ids, weights=shares)
+        contributions.link_merged(conn, gradients=ids)
         overtaken: list[units.Overtaken] = []
         if living.mode != "async":
             reason = closed_because or f"overtaken by version {version}"

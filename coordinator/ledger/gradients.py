@@ -13,8 +13,9 @@ from contract.errors import IllegalTransition, LockHeld
 from contract.ids import GradientId, RunId, UnitId, Version, WorkerId
 
 _GRADIENTS = """
-    SELECT g.id, g.unit_id, g.worker_id, g.base_version, g.codec, g.num_samples, u.num_samples AS unit_samples,
-           g.num_bytes, g.num_parts, g.sha256, g.losses, extract(epoch FROM g.submitted_at)::float8 AS submitted_at,
+    SELECT g.id, g.unit_id, g.attempt, g.worker_id, g.base_version, g.codec, g.num_samples,
+           u.num_samples AS unit_samples, g.num_bytes, g.num_parts, g.sha256, g.losses,
+           extract(epoch FROM g.submitted_at)::float8 AS submitted_at,
            extract(epoch FROM now() - g.submitted_at)::float8 AS waited_seconds
       FROM ledger.gradients g JOIN ledger.work_units u ON u.id = g.unit_id"""
 _WAITING = text(_GRADIENTS + " WHERE g.run_id = :run AND g.state = 'submitted' ORDER BY g.id")
@@ -101,6 +102,7 @@ class WaitingGradient:
 
     gradient: GradientId
     unit: UnitId
+    attempt: int
     worker: WorkerId
     base_version: Version
     codec: str
@@ -134,6 +136,7 @@ def _gradient(row: Row[Any]) -> WaitingGradient:
     return WaitingGradient(
         gradient=GradientId(row.id),
         unit=UnitId(row.unit_id),
+        attempt=row.attempt,
         worker=WorkerId(row.worker_id),
         base_version=Version(row.base_version),
         codec=row.codec,

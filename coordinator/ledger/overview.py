@@ -15,8 +15,8 @@ _OVERVIEW = text("""
     SELECT r.name, r.state, r.state_reason, r.mode, r.workload, r.data->>'name' AS source, r.head_version,
            CAST(r.data->>'num_samples' AS bigint) AS samples_per_epoch,
            CAST(r.training->>'num_epochs' AS integer) AS num_epochs,
-           (SELECT coalesce(sum(u.num_samples), 0) FROM ledger.work_units u
-             WHERE u.run_id = r.id AND u.state = 'merged') AS samples_merged,
+           (SELECT coalesce(sum(t.num_samples_merged), 0) FROM ledger.unit_tallies t
+             WHERE t.run_id = r.id) AS samples_merged,
            (SELECT count(*) FROM ledger.workers w JOIN ledger.heartbeats h ON h.worker_id = w.id
              WHERE w.run_id = r.id AND w.left_at IS NULL
                AND h.at > now() - 3 * r.heartbeat_seconds * interval '1 second') AS num_workers,

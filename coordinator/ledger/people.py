@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-import psycopg
-from psycopg import sql
 from sqlalchemy import Connection, text
 
-from contract.database import binary_cursor
 from contract.errors import InvitationError
+from coordinator.ledger import logins
 
 PLAIN_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
-_LONGEST_ROLE_NAME: Final = 63
-_GROUP: Final = sql.Identifier("barnraise_volunteers")
+_GROUP: Final = "barnraise_volunteers"
 
 _FIND = text("SELECT name, role_name, revoked_at FROM ledger.volunteers WHERE name = :name")
-_ROLE_EXISTS = text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)")
-_MAY_CONNECT = text("SELECT has_database_privilege(:role, current_database(), 'CONNECT')")
-_DATABASE = text("SELECT current_database()")
 _ADD = text("""
     INSERT INTO ledger.volunteers (name, display_name, role_name, max_workers)
     VALUES (:name, :display_name, :role, :max_workers)
@@ -44,8 +37,6 @@ _RETURN_UNITS = text("""
      WHERE u.id = held.id""")
 _SEND_WORKERS_AWAY = text("""
     UPDATE ledger.workers SET left_at = now(), left_reason = 'revoked' WHERE role_name = :role AND left_at IS NULL""")
-_END_SESSIONS = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :role")
-_COUNT_SESSIONS = text("SELECT count(*) FROM pg_stat_activity WHERE usename = :role")
 _ROSTER = text("""
     SELECT v.name, v.display_name, v.invited_at, v.revoked_at,
            count(w.id) FILTER (WHERE w.left_at IS NULL
@@ -61,7 +52,7 @@ _ROSTER = text("""
 # The statement counts beside its transaction: a DO block that commits in a loop is never in one transaction for long.
 _OVERSTAYING = text("""
     SELECT s.pid, s.name, s.offence, s.seconds
-      FROM (SELECT a.pid, v.name,
+      FROM (SELECT a.pid, coalesce(v.name, a.usename) AS name,
                    CASE WHEN a.state LIKE 'idle in transaction%'
                              AND a.state_change < now() - make_interval(secs => :idle_seconds)
                         THEN 'idle in an open transaction'
@@ -72,7 +63,12 @@ _OVERSTAYING = text("""
                         THEN 'in one transaction or statement too long' END AS offence,
                    extract(epoch FROM now() - least(a.xact_start, a.query_start))::double precision AS seconds
               FROM pg_stat_activity a
-              JOIN ledger.volunteers v ON v.role_name = a.usename) s
+              LEFT JOIN ledger.volunteers v ON v.role_name = a.usename
+             -- Observers too. Whoever made the group is a member of it as well, and that is the coordinator.
+             WHERE v.id IS NOT NULL
+                OR a.usename <> current_user AND a.usesysid IN (
+                   SELECT m.member FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
+                    WHERE g.rolname = :all_here)) s
      WHERE s.offence IS NOT NULL""")
 _END_SESSION = text("SELECT pg_terminate_backend(:pid)")
 # Who keeps a session of ours waiting for a lock. Of strangers the server tells no more than their login.
@@ -127,15 +123,6 @@ class HoldingUp:
     seconds: float | None
 
 
-def role_name_for(database: str, name: str) -> str:
-    """Roles belong to the whole server; the database's name keeps the classes on it apart."""
-    role = f"{database}_{name}"
-    if len(role) <= _LONGEST_ROLE_NAME:
-        return role
-    digest = hashlib.sha256(role.encode()).hexdigest()[:12]
-    return f"{role[: _LONGEST_ROLE_NAME - 13]}_{digest}"
-
-
 def invite(
     conn: Connection,
     *,
@@ -148,46 +135,23 @@ def invite(
     idle_transaction_seconds: int = 30,
     renew: bool = False,
 ) -> Admission:
-    """Makes the login, or opens a revoked one again. The password reaches the server only as a SCRAM verifier."""
+    """Makes the login, or opens a revoked one again."""
     if not PLAIN_NAME.fullmatch(name):
         raise InvitationError(
             f"{name!r} cannot be a volunteer's name; use up to 40 small letters, digits, '.', '-' and '_'"
         )
-    database = conn.execute(_DATABASE).scalar_one()
     known = conn.execute(_FIND, {"name": name}).one_or_none()
-    role = role_name_for(database, name) if known is None else str(known.role_name)
+    role = logins.role_here(conn, name) if known is None else str(known.role_name)
     if known is not None and known.revoked_at is None and not renew:
         raise InvitationError(f"{name} is invited already; `coordinator invite --renew {name}` makes a new password")
-    exists = conn.execute(_ROLE_EXISTS, {"role": role}).scalar_one()
-    if exists and known is None:
+    if known is None and logins.exists(conn, role=role):
         raise InvitationError(f"the server has a role {role!r} that this ledger did not make; choose another name")
-
-    login = sql.Identifier(role)
-    if exists:
-        # A new password ends what the old one opened; and an open session of theirs could hold the login's own row,
-        # which anybody may change in a transaction they do not end.
-        end_sessions(conn, role=role)
-    with binary_cursor(conn) as cursor:
-        verifier = cursor.connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
-        # A new role is no superuser and makes no roles; that an old one is none, only superusers may say.
-        make = sql.SQL("{} ROLE {} LOGIN PASSWORD {} CONNECTION LIMIT {}")
-        verb = sql.SQL("ALTER") if exists else sql.SQL("CREATE")
-        cursor.execute(make.format(verb, login, sql.Literal(verifier.decode()), sql.Literal(connection_limit)))
-        # What a group may do comes by inheritance. Nobody needs to become the group, where that can be told apart.
-        may_become = sql.SQL(" WITH SET FALSE" if cursor.connection.info.server_version >= 160000 else "")
-        for group in (_GROUP, _those_who_may_connect(conn, cursor, database)):
-            cursor.execute(sql.SQL("GRANT {} TO {}{}").format(group, login, may_become))
-        # As a member the owner may see and end this person's sessions, without being a superuser.
-        cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(login))
-        limits = {
-            "statement_timeout": transaction_seconds * 10_000,
-            "idle_in_transaction_session_timeout": idle_transaction_seconds * 1000,
-            "lock_timeout": 10_000,
-        }
-        for setting, milliseconds in limits.items():
-            cursor.execute(
-                sql.SQL("ALTER ROLE {} SET {} = {}").format(login, sql.Identifier(setting), sql.Literal(milliseconds))
-            )
+    limits = logins.Limits(
+        connections=connection_limit,
+        transaction_seconds=transaction_seconds,
+        idle_transaction_seconds=idle_transaction_seconds,
+    )
+    logins.make_login(conn, role=role, password=password, group=_GROUP, limits=limits)
     conn.execute(_ADD, {"name": name, "display_name": display_name, "role": role, "max_workers": max_workers})
     conn.execute(_LOG, {"name": name, "state": "invited"})
     return Admission(name=name, role=role, password=password)
@@ -198,22 +162,8 @@ def shut_out(conn: Connection, *, name: str) -> str:
     known = conn.execute(_FIND, {"name": name}).one_or_none()
     if known is None:
         raise InvitationError(f"nobody named {name!r} is on the roster; `coordinator roster` lists it")
-    # Else they could put it off: `BEGIN; ALTER ROLE me PASSWORD ...` holds the login's row for as long as they like.
-    end_sessions(conn, role=known.role_name)
-    with binary_cursor(conn) as cursor:
-        login = sql.Identifier(known.role_name)
-        cursor.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(login))
-        for group in (_GROUP, _those_who_may_connect(conn, cursor, conn.execute(_DATABASE).scalar_one())):
-            cursor.execute(sql.SQL("REVOKE {} FROM {}").format(group, login))
+    logins.close_login(conn, role=known.role_name, group=_GROUP)
     return str(known.role_name)
-
-
-def end_sessions(conn: Connection, *, role: str) -> None:
-    conn.execute(_END_SESSIONS, {"role": role})
-
-
-def count_sessions(conn: Connection, *, role: str) -> int:
-    return int(conn.execute(_COUNT_SESSIONS, {"role": role}).scalar_one())
 
 
 def record_revocation(conn: Connection, *, name: str, role: str) -> None:
@@ -239,7 +189,8 @@ def roster(conn: Connection) -> list[RosterLine]:
 
 
 def overstaying(conn: Connection, *, transaction_seconds: float, idle_seconds: float) -> Sequence[Overstaying]:
-    rows = conn.execute(_OVERSTAYING, {"transaction_seconds": transaction_seconds, "idle_seconds": idle_seconds})
+    limits = {"transaction_seconds": transaction_seconds, "idle_seconds": idle_seconds}
+    rows = conn.execute(_OVERSTAYING, {**limits, "all_here": logins.all_here(conn)})
     return [Overstaying(pid=row.pid, volunteer=row.name, offence=row.offence, seconds=row.seconds) for row in rows]
 
 
@@ -258,19 +209,3 @@ def share_of_notifications_waiting(conn: Connection) -> float:
 
 def end_session(conn: Connection, *, pid: int) -> bool:
     return bool(conn.execute(_END_SESSION, {"pid": pid}).scalar_one())
-
-
-def _those_who_may_connect(conn: Connection, cursor: psycopg.Cursor[Any], database: str) -> sql.Identifier:
-    """A group of this database's own, made with the first invitation.
-
-    Not CONNECT to each login: that would write the database's row in the catalogue each time, and any volunteer can
-    hold that row with a GRANT that grants nothing. Not to the group of volunteers: that is the whole server's.
-    """
-    # In capitals, as no volunteer's name is.
-    name = role_name_for(database, "ALL")
-    group = sql.Identifier(name)
-    if not conn.execute(_ROLE_EXISTS, {"role": name}).scalar_one():
-        cursor.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(group))
-    if not conn.execute(_MAY_CONNECT, {"role": name}).scalar_one():
-        cursor.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), group))
-    return group

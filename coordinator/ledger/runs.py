@@ -27,7 +27,7 @@ _CREATE = text("""
     ON CONFLICT (name) DO NOTHING RETURNING id""")
 _READ = text("""
     SELECT id, name, state, state_reason, mode, workload, workload_options, data, training, seed, head_version,
-           num_gradients_per_update
+           num_gradients_per_update, created_at
       FROM ledger.runs WHERE name = :name""")
 _SET_STATE = text("""
     UPDATE ledger.runs
@@ -120,6 +120,7 @@ class RunRecord:
     seed: int
     head_version: Version
     num_gradients_per_update: int
+    created_at: datetime.datetime
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +159,7 @@ def find_run(conn: Connection, *, name: str) -> RunRecord | None:
         seed=row.seed,
         head_version=Version(row.head_version),
         num_gradients_per_update=row.num_gradients_per_update,
+        created_at=row.created_at,
     )
 
 

@@ -30,22 +30,32 @@ _RUN = text("""
                ::double precision AS window_seconds,
            now() AS at
       FROM ledger.runs r WHERE r.name = :run""")
+# To PostgreSQL NaN is greater than infinity.
 _CURVES = text("""
     SELECT name, avg(value) AS value
-      FROM ledger.metrics WHERE run_id = :run AND value NOT IN ('NaN', 'Infinity', '-Infinity')
+      FROM ledger.metrics WHERE run_id = :run AND abs(value) < 'Infinity'
      GROUP BY name, version * :points / (:head + 1) ORDER BY name, version * :points / (:head + 1)""")
+# What was submitted lately either waits still or has been judged lately.
 _WORK = text("""
-    SELECT worker_id, count(submitted_at) AS num_delivered,
-           count(*) FILTER (WHERE state = 'merged') AS num_merged,
-           count(*) FILTER (WHERE state = 'rejected' OR (state = 'discarded' AND submitted_at IS NOT NULL))
-               AS num_refused,
-           coalesce(sum(num_samples) FILTER (WHERE state = 'merged'), 0)::bigint AS num_samples_merged,
-           coalesce(sum(num_samples) FILTER (WHERE submitted_at > now() - make_interval(secs => :recent)), 0)::bigint
-               AS num_recent_samples,
-           coalesce(sum(num_samples) FILTER (WHERE state = 'merged'
-                                               AND finished_at > now() - make_interval(secs => 3 * :recent)), 0)::bigint
-               AS num_samples_just_merged
-      FROM ledger.gradients WHERE run_id = :run GROUP BY worker_id""")
+    SELECT t.worker_id, t.num_submitted AS num_delivered, t.num_merged,
+           t.num_stale + t.num_refused + t.num_late AS num_refused, coalesce(n.num_samples, 0) AS num_recent_samples
+      FROM ledger.worker_records t
+      LEFT JOIN (SELECT worker_id, sum(num_samples)::bigint AS num_samples
+                   FROM (SELECT worker_id, num_samples, submitted_at FROM ledger.gradients
+                          WHERE run_id = :run AND finished_at > now() - make_interval(secs => :recent)
+                         UNION ALL
+                         SELECT worker_id, num_samples, submitted_at FROM ledger.gradients
+                          WHERE run_id = :run AND state = 'submitted') lately
+                  WHERE submitted_at > now() - make_interval(secs => :recent) GROUP BY worker_id) n
+             ON n.worker_id = t.worker_id
+     WHERE t.run_id = :run AND t.worker_id = ANY (CAST(:workers AS bigint[]))""")
+_MERGED = text("""
+    SELECT coalesce(sum(num_merged), 0)::bigint AS num_units,
+           coalesce(sum(num_samples_merged), 0)::bigint AS num_samples,
+           (SELECT coalesce(sum(num_samples), 0)::bigint FROM ledger.gradients
+             WHERE run_id = :run AND state = 'merged'
+               AND finished_at > now() - make_interval(secs => 3 * :recent)) AS num_samples_lately
+      FROM ledger.unit_tallies WHERE run_id = :run""")
 _WORKERS = text("""
     SELECT w.id, coalesce(v.display_name, v.name) AS person, w.device, h.phase, h.samples_per_second,
            w.left_at IS NULL AS is_here,
@@ -68,7 +78,7 @@ _EVENTS = text(f"""
      ORDER BY e.id DESC""")  # noqa: S608  a constant of ours
 _METRICS = text("""
     SELECT name, version, value FROM ledger.metrics
-     WHERE run_id = :run AND value NOT IN ('NaN', 'Infinity', '-Infinity') ORDER BY name, version""")
+     WHERE run_id = :run AND abs(value) < 'Infinity' ORDER BY name, version""")
 # In so many stretches of equal length from the first merge to the last.
 _SPEED = text("""
     WITH merged AS (SELECT extract(epoch FROM m.created_at - r.started_at)::float8 AS second,
@@ -158,8 +168,10 @@ def look_at(conn: Connection, *, run: str, num_events: int = 30) -> Snapshot:
     found = conn.execute(_RUN, {"run": run, "recent": _RECENT_SECONDS}).one_or_none()
     if found is None or found.head_version is None:
         raise NotFound(f"there is no run named {run!r} in this ledger; `coordinator start` makes it")
-    work = {row.worker_id: row for row in conn.execute(_WORK, {"run": found.id, "recent": _RECENT_SECONDS})}
-    just_merged = sum(row.num_samples_just_merged for row in work.values())
+    recently = {"run": found.id, "recent": _RECENT_SECONDS}
+    merged = conn.execute(_MERGED, recently).one()
+    seen = conn.execute(_WORKERS, {**recently, "most": _MOST_WORKERS}).all()
+    work = {row.worker_id: row for row in conn.execute(_WORK, {**recently, "workers": [row.id for row in seen]})}
     return Snapshot(
         at=found.at,
         run=RunNow(
@@ -171,19 +183,18 @@ def look_at(conn: Connection, *, run: str, num_events: int = 30) -> Snapshot:
             head_version=Version(found.head_version),
             num_epochs=found.num_epochs,
             num_samples=found.num_samples,
-            num_samples_merged=sum(row.num_samples_merged for row in work.values()),
-            num_units_merged=sum(row.num_merged for row in work.values()),
-            samples_merged_per_second=just_merged / max(1.0, found.window_seconds) if just_merged else None,
+            num_samples_merged=merged.num_samples,
+            num_units_merged=merged.num_units,
+            samples_merged_per_second=(
+                merged.num_samples_lately / max(1.0, found.window_seconds) if merged.num_samples_lately else None
+            ),
             num_open=found.num_open,
             num_leased=found.num_leased,
             num_landed=found.num_landed,
             num_wanted=found.num_gradients_per_update,
         ),
         curves=_curves(conn, run=found.id, head=found.head_version),
-        workers=tuple(
-            _worker(row, work.get(row.id))
-            for row in conn.execute(_WORKERS, {"run": found.id, "recent": _RECENT_SECONDS, "most": _MOST_WORKERS})
-        ),
+        workers=tuple(_worker(row, work[row.id]) for row in seen),
         events=tuple(
             Event(
                 at=row.at,
@@ -223,9 +234,8 @@ def _curves(conn: Connection, *, run: int, head: int) -> tuple[Curve, ...]:
     return tuple(Curve(name=name, values=tuple(points)) for name, points in values.items())
 
 
-def _worker(row: Row[Any], work: Row[Any] | None) -> WorkerNow:
-    recent = 0 if work is None else work.num_recent_samples
-    arrived = recent / max(1.0, min(_RECENT_SECONDS, row.joined_ago))
+def _worker(row: Row[Any], work: Row[Any]) -> WorkerNow:
+    arrived = work.num_recent_samples / max(1.0, min(_RECENT_SECONDS, row.joined_ago))
     return WorkerNow(
         worker=WorkerId(row.id),
         person=row.person,
@@ -235,7 +245,7 @@ def _worker(row: Row[Any], work: Row[Any] | None) -> WorkerNow:
         is_heard=row.is_heard,
         seen_ago_seconds=row.seen_ago,
         samples_per_second=arrived or row.samples_per_second,
-        num_delivered=0 if work is None else work.num_delivered,
-        num_merged=0 if work is None else work.num_merged,
-        num_refused=0 if work is None else work.num_refused,
+        num_delivered=work.num_delivered,
+        num_merged=work.num_merged,
+        num_refused=work.num_refused,
     )

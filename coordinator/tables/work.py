@@ -299,6 +299,9 @@ gradients = Table(
     UniqueConstraint("unit_id", "attempt"),
     Index("ix_gradients_waiting", "run_id", "id", postgresql_where=text("state = 'submitted'")),
     Index("ix_gradients_uploading", "run_id", postgresql_where=text("state = 'uploading'")),
+    # The newest fates are asked for: of the last minute, of the last thousand.
+    Index("ix_gradients_finished", "run_id", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
+    Index("ix_gradients_worker", "worker_id", "id"),
     postgresql_with={"fillfactor": 80},
 )
 

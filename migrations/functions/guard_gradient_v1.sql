@@ -50,6 +50,9 @@ BEGIN
     END IF;
     INSERT INTO ledger.events (run_id, subject, subject_id, old_state, new_state, worker_id, reason)
     VALUES (NEW.run_id, 'gradient', NEW.id, OLD.state, NEW.state, NEW.worker_id, NEW.verdict);
+    IF NEW.finished_at IS NOT NULL THEN
+        PERFORM ledger.tally_gradient_v1(NEW);
+    END IF;
     RETURN NEW;
 END
 $$;

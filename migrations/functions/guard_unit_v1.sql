@@ -52,6 +52,9 @@ BEGIN
     INSERT INTO ledger.events (run_id, subject, subject_id, old_state, new_state, since, worker_id, reason)
     VALUES (NEW.run_id, 'unit', NEW.id, OLD.state, NEW.state, CASE OLD.state WHEN 'leased' THEN OLD.leased_at END,
             CASE WHEN OLD.state <> 'open' THEN OLD.worker_id END, NEW.state_reason);
+    IF NEW.finished_at IS NOT NULL THEN
+        PERFORM ledger.tally_unit_v1(NEW);
+    END IF;
     RETURN NEW;
 END
 $$;

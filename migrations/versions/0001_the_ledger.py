@@ -46,9 +46,13 @@ ALTER TABLE ledger.samples ALTER COLUMN content SET STORAGE EXTERNAL;
 
 FILES = [
     "functions/guard_run_v1.sql",
+    "functions/tally_unit_v1.sql",
+    "functions/tally_gradient_v1.sql",
+    "functions/tally_merge_v1.sql",
     "functions/guard_unit_v1.sql",
     "functions/guard_gradient_v1.sql",
     "functions/refuse_change_v1.sql",
+    "functions/link_contribution_v1.sql",
     "functions/require_text_v1.sql",
     "functions/require_object_v1.sql",
     "functions/require_losses_v1.sql",
@@ -67,6 +71,9 @@ FILES = [
     "functions/submit_v1.sql",
     "functions/release_v1.sql",
     "functions/leave_v1.sql",
+    "views/worker_records_v1.sql",
+    "views/people_v1.sql",
+    "views/unit_counts_v1.sql",
     "views/epochs_v1.sql",
     "views/progress_v1.sql",
     "views/workers_v1.sql",
@@ -74,12 +81,22 @@ FILES = [
     "views/gradients_v1.sql",
     "views/bytes_v1.sql",
     "views/acceptance_v1.sql",
+    "views/leaderboard_v1.sql",
+    "views/my_contribution_v1.sql",
+    "views/throughput_v1.sql",
+    "views/stalled_units_v1.sql",
+    "views/timings_v1.sql",
+    "views/suspects_v1.sql",
+    "views/versions_v1.sql",
+    "views/losses_v1.sql",
     "views/merges_v1.sql",
+    "views/contributions_v1.sql",
     "views/run_definitions_v1.sql",
     "views/coordinators_v1.sql",
     "views/events_v1.sql",
     "views/pushes_v1.sql",
     "views/samples_v1.sql",
+    "views/database_health_v1.sql",
     "views/schema_revision_v1.sql",
 ]
 
@@ -107,6 +124,26 @@ def upgrade() -> None:
             name=op.f("ck_aggregations_sha256_is_whole"),
         ),
         sa.PrimaryKeyConstraint("run_id", "version", name=op.f("pk_aggregations")),
+        schema="ledger",
+    )
+    op.create_table(
+        "contributions",
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("gradient_id", sa.BigInteger(), nullable=False),
+        sa.Column("unit_id", sa.BigInteger(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("volunteer", sa.Text(), nullable=False),
+        sa.Column("worker_id", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("num_samples", sa.BigInteger(), nullable=False),
+        sa.Column("weight", sa.Double(), nullable=False),
+        sa.Column("sha256", postgresql.BYTEA(), nullable=True),
+        sa.Column("merged_at", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("previous", postgresql.BYTEA(), nullable=False),
+        sa.Column("hash", postgresql.BYTEA(), nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "number", name=op.f("pk_contributions")),
+        sa.UniqueConstraint("gradient_id", name=op.f("uq_contributions_gradient_id")),
         schema="ledger",
     )
     op.create_table(
@@ -276,6 +313,15 @@ def upgrade() -> None:
         schema="ledger",
         postgresql_with={"fillfactor": 80},
     )
+    op.create_index(
+        "ix_gradients_finished",
+        "gradients",
+        ["run_id", "finished_at"],
+        unique=False,
+        schema="ledger",
+        postgresql_where=sa.text("finished_at IS NOT NULL"),
+    )
+    op.create_index("ix_gradients_worker", "gradients", ["worker_id", "id"], unique=False, schema="ledger")
     op.create_index(
         "ix_gradients_uploading",
         "gradients",
@@ -478,6 +524,53 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["ledger.runs.id"], name=op.f("fk_samples_run_id")),
         sa.PrimaryKeyConstraint("run_id", "version", name=op.f("pk_samples")),
         schema="ledger",
+    )
+    op.create_table(
+        "worker_tallies",
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
+        sa.Column("worker_id", sa.BigInteger(), nullable=False),
+        sa.Column("num_merged", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_stale", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_refused", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_late", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_samples_merged", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("staleness_sum", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("weight_sum", sa.Double(), server_default=sa.text("0"), nullable=False),
+        sa.Column("seconds_computing", sa.Double(), server_default=sa.text("0"), nullable=False),
+        sa.Column("raw_bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("coded_bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("sent_bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("first_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("last_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("run_id", "worker_id", name=op.f("pk_worker_tallies")),
+        schema="ledger",
+        postgresql_with={"fillfactor": 50},
+    )
+    op.create_table(
+        "unit_tallies",
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("lane", sa.BigInteger(), nullable=False),
+        sa.Column("num_merged", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_cancelled", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_failed", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_begun", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_samples_merged", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_samples_failed", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_samples_surplus", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "epoch", "lane", name=op.f("pk_unit_tallies")),
+        schema="ledger",
+        postgresql_with={"fillfactor": 50},
+    )
+    op.create_table(
+        "minute_tallies",
+        sa.Column("run_id", sa.BigInteger(), nullable=False),
+        sa.Column("minute", postgresql.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("num_units", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("num_samples", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "minute", name=op.f("pk_minute_tallies")),
+        schema="ledger",
+        postgresql_with={"fillfactor": 50},
     )
     op.execute(STORAGE)
     run_files(FILES)

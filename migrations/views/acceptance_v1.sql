@@ -2,13 +2,11 @@
 -- too many versions had passed, `num_refused` for what was in them, `num_late` were discarded because their round was
 -- over. `mean_staleness` counts the versions between claim and merge, of those that were merged.
 CREATE VIEW watch.acceptance AS
-SELECT run, volunteer, worker, count(*) AS num_submitted,
-       count(*) FILTER (WHERE state = 'merged') AS num_merged,
-       count(*) FILTER (WHERE state = 'rejected' AND verdict LIKE 'stale:%') AS num_stale,
-       count(*) FILTER (WHERE state = 'rejected' AND verdict NOT LIKE 'stale:%') AS num_refused,
-       count(*) FILTER (WHERE state = 'discarded') AS num_late,
-       count(*) FILTER (WHERE state = 'merged')::double precision
-           / nullif(count(*) FILTER (WHERE state <> 'submitted'), 0) AS share_accepted,
-       (avg(staleness) FILTER (WHERE state = 'merged'))::double precision AS mean_staleness,
-       (coalesce(sum(num_samples) FILTER (WHERE state = 'merged'), 0))::bigint AS num_samples_merged
-  FROM watch.gradients WHERE submitted_at IS NOT NULL GROUP BY run, volunteer, worker;
+SELECT r.name AS run, v.name AS volunteer, t.worker_id AS worker, t.num_submitted, t.num_merged, t.num_stale, t.num_refused,
+       t.num_late,
+       t.num_merged::double precision / nullif(t.num_judged, 0) AS share_accepted,
+       t.staleness_sum::double precision / nullif(t.num_merged, 0) AS mean_staleness, t.num_samples_merged
+  FROM ledger.worker_records t
+  JOIN ledger.runs r ON r.id = t.run_id
+  JOIN ledger.volunteers v ON v.id = t.volunteer_id
+ WHERE t.num_submitted > 0;

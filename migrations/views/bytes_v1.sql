@@ -2,8 +2,9 @@
 -- (`raw_bytes`) and what their codec made of it (`coded_bytes`); and all that came over the line (`sent_bytes`), with parts
 -- that came again and with gradients that were never complete.
 CREATE VIEW watch.bytes AS
-SELECT run, volunteer, worker, count(submitted_at) AS num_gradients,
-       (coalesce(sum(raw_bytes) FILTER (WHERE submitted_at IS NOT NULL), 0))::bigint AS raw_bytes,
-       (coalesce(sum(coded_bytes) FILTER (WHERE submitted_at IS NOT NULL), 0))::bigint AS coded_bytes,
-       sum(sent_bytes)::bigint AS sent_bytes
-  FROM watch.gradients GROUP BY run, volunteer, worker;
+SELECT r.name AS run, v.name AS volunteer, t.worker_id AS worker, t.num_submitted AS num_gradients, t.raw_bytes,
+       t.coded_bytes, t.sent_bytes
+  FROM ledger.worker_records t
+  JOIN ledger.runs r ON r.id = t.run_id
+  JOIN ledger.volunteers v ON v.id = t.volunteer_id
+ WHERE t.sent_bytes > 0;

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 from contract.workloads import WORKLOADS
 from coordinator.ledger import runs, versions
 from coordinator.mathematics import Mathematics
+from coordinator.verifying import verify
 from coordinator.weights import read_weights
 
 # Each finds what must not be.
@@ -113,7 +114,7 @@ _GAPS = """
 
 
 def check_ledger(conn: Connection, name: str, *, is_whole: bool = True) -> None:
-    """A run that is finished: the chain, the sums, the checksums, and every sample of every epoch of a whole one."""
+    """A run that is finished: the chains, the sums, the checksums, and every sample of every epoch of a whole one."""
     run, mode = conn.execute(text("SELECT id, mode FROM ledger.runs WHERE name = :name"), {"name": name}).one()
     queries = {**_BREACHES, **({"samples of an epoch were not used": _GAPS} if is_whole else {})}
     if mode == "sync":
@@ -121,6 +122,7 @@ def check_ledger(conn: Connection, name: str, *, is_whole: bool = True) -> None:
     found = {what: conn.execute(text(query), {"run": run}).all() for what, query in queries.items()}
     breaches = {what: rows for what, rows in found.items() if rows}
     assert not breaches, breaches
+    assert (broken := verify(conn.engine, run=name).broken) is None, broken
     _read_all(conn, name)
 
 

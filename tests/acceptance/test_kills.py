@@ -18,6 +18,7 @@ PUBLISHING = {
     "the head": ("runs", "UPDATE", "NEW.head_version = {version} AND OLD.head_version < {version}"),
     "the merged gradients": ("gradients", "UPDATE", "NEW.state = 'merged' AND NEW.merged_version = {version}"),
     "the merged units": ("work_units", "UPDATE", "NEW.state = 'merged' AND NEW.planned_version = {version} - 1"),
+    "its links": ("contributions", "INSERT", "NEW.version = {version}"),
     "the aggregation": ("aggregations", "INSERT", "NEW.version = {version}"),
     "the metrics": ("metrics", "INSERT", "NEW.version = {version}"),
 }

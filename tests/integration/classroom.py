@@ -33,8 +33,11 @@ class Classroom:
     def invite(self, name: str) -> Engine:
         """The volunteer's own engine, logged in with their role."""
         with self.owner.begin() as conn:
-            admission = people.invite(conn, name=name, password=PASSWORD)
-        engine = engine_for(self.database.url(Login(role=admission.role, password=PASSWORD)), application="test")
+            return self.engine_of(people.invite(conn, name=name, password=PASSWORD))
+
+    def engine_of(self, admission: people.Admission) -> Engine:
+        login = Login(role=admission.role, password=admission.password)
+        engine = engine_for(self.database.url(login), application="test")
         self.engines.callback(engine.dispose)
         return engine
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import aggregation, attacks, blobs, codecs, efficiency, learning, queue, space
+from benchmarks import aggregation, attacks, blobs, chain, codecs, efficiency, learning, queue, space, watching
 from contract.compressors import CODECS
+from tests.servers.databases import Database
+from tests.servers.server import connect
 
 
 def test_the_queue_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,6 +28,21 @@ def test_space_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     space.main(["--rounds", "2", "--gradients", "2", "--kilobytes", "64"])
 
     assert "2 rounds of 2 x 64 kB" in capsys.readouterr().out
+
+
+def test_looking_is_measured(capsys: pytest.CaptureFixture[str], database: Database) -> None:
+    watching.main(["--units", "10000", "--workers", "100", "--repeats", "1"])
+
+    table = capsys.readouterr().out
+    with connect(database.url()) as conn:
+        views = conn.execute("SELECT viewname FROM pg_views WHERE schemaname = 'watch'").fetchall()
+    assert all(f"| watch.{view} " in table for (view,) in views)
+
+
+def test_the_chain_of_contributions_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    chain.main(["--links", "64", "--merges", "2", "--gradients", "4"])
+
+    assert "ledger verify of 64 links" in capsys.readouterr().out
 
 
 def test_aggregation_is_measured(capsys: pytest.CaptureFixture[str]) -> None:

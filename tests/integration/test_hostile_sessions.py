@@ -18,7 +18,7 @@ from contract.errors import DatabaseUnreachable, TooManyConnections
 from contract.ids import UnitId
 from coordinator.duties.police import Police, Report
 from coordinator.duties.reap import Reap
-from coordinator.ledger import people
+from coordinator.ledger import logins, people
 from tests.integration.classroom import claim, classroom
 from tests.integration.hostile.neighbourhood import (
     HELD,
@@ -254,8 +254,8 @@ def _wait_for(hood: Neighbourhood, query: str) -> None:
 def _end(hood: Neighbourhood, role: str) -> None:
     def none_left() -> bool:
         with hood.coordinator.begin() as conn:
-            people.end_sessions(conn, role=role)
-            return people.count_sessions(conn, role=role) == 0
+            logins.end_sessions(conn, role=role)
+            return logins.count_sessions(conn, role=role) == 0
 
     wait_until(none_left, what="the end of their sessions")
 

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, text
 
 from contract.database import engine_for
 from contract.errors import DatabaseUnreachable, InvitationError, LoginRefused, MissingRight, NotInvited
-from coordinator.ledger import people
-from coordinator.migrating import migrate
+from coordinator.ledger import logins, people
+from coordinator.migrating import migrate, protect_database
 from coordinator.place import Place
 from coordinator.revocation import revoke
 from tests.conftest import ConnectAs
@@ -58,6 +58,16 @@ def test_an_invited_person_has_a_login_and_no_other_right(classroom: Classroom) 
         "idle_in_transaction_session_timeout",
         "lock_timeout",
     }
+
+
+def test_who_was_invited_before_the_database_was_closed_to_the_public_may_come_in_after(classroom: Classroom) -> None:
+    """As on a database that was restored from a dump, which does not hold the rights on the database itself."""
+    with classroom.owner.begin() as conn:
+        conn.execute(text(f"GRANT CONNECT ON DATABASE {classroom.database.name} TO PUBLIC"))
+    alice = invite(classroom.owner, "alice")
+    with classroom.owner.begin() as conn:
+        protect_database(conn)
+    assert join(login(classroom, alice)).worker
 
 
 def test_a_second_invitation_is_refused_and_the_first_stands(classroom: Classroom) -> None:
@@ -146,8 +156,8 @@ def test_any_plain_name_will_do(classroom: Classroom, name: str) -> None:
 
 
 def test_long_names_make_different_roles_that_fit() -> None:
-    names = {people.role_name_for("d" * 63, "a" * 39 + letter) for letter in "abc"}
-    names |= {people.role_name_for("d" * 62 + "e", "a" * 40), people.role_name_for("d" * 63, "ALL")}
+    names = {logins.role_name_for("d" * 63, "a" * 39 + letter) for letter in "abc"}
+    names |= {logins.role_name_for("d" * 62 + "e", "a" * 40), logins.role_name_for("d" * 63, "ALL")}
     assert len(names) == 5
     assert {len(name) for name in names} == {63}
 

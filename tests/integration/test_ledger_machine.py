@@ -24,10 +24,12 @@ from sqlalchemy import Connection, Engine, text
 from contract.errors import IllegalTransition
 from contract.ids import GradientId, UnitId, Version, WorkerId
 from contract.states import UNIT_EDGES, GradientState, RunState, UnitState
-from coordinator.ledger import gradients, runs, units, versions
+from coordinator.ledger import contributions, gradients, runs, units, versions
+from coordinator.verifying import verify
 from tests.integration.classroom import GRADIENT, Classroom, classroom, new_run, submission
 from tests.integration.ledger_model import Model, Unit
 from tests.integration.moving_time import expire_lease, outlast_lease, silence
+from tests.integration.recount import assert_tallies_are_true
 from worker import ledger
 from worker.ledger import Lease
 
@@ -289,6 +291,7 @@ class LedgerMachine(RuleBasedStateMachine):
         versions.publish_version(self.owner, run=self.run, new=version(self.model.head))
         ids = [self.submitted[unit] for unit in chosen]
         self.mark_merged(ids)
+        contributions.link_merged(self.owner, gradients=ids)
         self.judged += ids
 
     def reject(self, data: st.DataObject) -> None:
@@ -336,7 +339,11 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         for worker in list(self.model.before):
             self.end_transaction(self.ids.index(worker), commits=False)
+        assert_tallies_are_true(self.owner, self.run)
         follow_chains(self.owner, self.name, {unit.unit: unit.state for unit in self.model.committed()})
+        found = verify(self.owner.engine, run=self.name)
+        assert found.broken is None
+        assert found.whole.num_links == sum(unit.state is UnitState.MERGED for unit in self.model.committed())
 
 
 def follow_chains(owner: Connection, run: str, ends: dict[UnitId, UnitState]) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from contract.errors import BlobError, LeadershipLost
 from contract.ids import Version
+from coordinator.aggregators import compiled
 from coordinator.duties.prune import Prune
 from coordinator.duties.remember import Remember
 from coordinator.ledger import versions
@@ -100,7 +101,7 @@ def test_it_is_merged_again_by_the_recipe_it_was_merged_by(shop: Workshop, ada: 
         aggregation = versions.find_aggregation(conn, run=shop.run, version=Version(1))
     assert aggregation is not None
     assert (aggregation.rule, aggregation.options) == (
-        "mean", {"options": {}, "before": [], "values_at_a_time": 1 << 20},
+        "mean", {"options": {}, "before": [], "values_at_a_time": 1 << 20, "compiled_from": compiled.WORTH_VALUES},
     )  # fmt: skip
     assert is_same(restarted(shop), shop.living)
 

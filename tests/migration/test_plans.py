@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 import migrations
+from benchmarks.watching import QUESTIONS
 from contract.ids import RunId, Version
 from contract.states import RunState
-from coordinator.ledger import events, gradients, runs, units, versions
+from coordinator.ledger import events, gradients, overview, runs, units, versions, watching
 from tests.integration.classroom import Classroom, claim, classroom, join, new_run
 from tests.servers.databases import Workshop
 from tests.waiting import wait_until
@@ -32,7 +33,7 @@ SOME_LEASED = text("""
      WHERE position < 200""")
 MANY_MERGED = text("""
     INSERT INTO ledger.gradients (run_id, unit_id, attempt, worker_id, base_version, state)
-    SELECT :run, n, 1, 1, 0, 'uploading' FROM generate_series(1, 20000) n""")
+    SELECT :run, n, 1, n % 1000, 0, 'uploading' FROM generate_series(1, 20000) n""")
 SUBMIT = text("""
     UPDATE ledger.gradients
        SET state = 'submitted', codec = 'none', num_samples = 1, num_parts = 1, sha256 = sha256('x'),
@@ -146,6 +147,34 @@ def test_what_a_worker_asks_every_few_seconds_is_answered_from_an_index(
     assert not scans_whole_table(plan, table)
 
 
+# By the page from the newest on, these read the table itself.
+PAGED = {"units", "gradients", "events"}
+
+
+@pytest.mark.parametrize("view", sorted(QUESTIONS.keys() - PAGED))
+def test_no_view_counts_history_again(conn: Connection, view: str) -> None:
+    question = f"SELECT * FROM watch.{view} {QUESTIONS[view]}".replace("'bench'", "'class'")
+    assert reads_of_history(conn, question) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "given"),
+    [
+        (overview._OVERVIEW, {":name": "NULL"}),
+        (watching._WORK, {":run": "1", ":recent": "20", ":workers": "'{1,2}'"}),
+        (watching._MERGED, {":run": "1", ":recent": "20"}),
+    ],
+)
+def test_whoever_watches_does_not_count_history_again(conn: Connection, statement: Any, given: dict[str, str]) -> None:
+    assert reads_of_history(conn, with_names(str(statement), given)) == []
+
+
+def test_the_gradient_before_is_found_by_its_worker_also_where_there_is_none(conn: Connection) -> None:
+    (query,) = re.findall(r"SELECT g\.worker_id, g\.created_at.*?LIMIT 1", content("tally_gradient_v1"), re.DOTALL)
+    given = {"p_gradient.worker_id": "5", "p_gradient.id": "12"}
+    assert the_scan(explain(conn, with_names(query, given)), "ix_gradients_worker")["Index Cond"]
+
+
 def test_a_merge_finds_the_units_it_overtakes_without_reading_the_finished_ones(classroom: Classroom) -> None:
     finished = "UPDATE ledger.work_units SET state = 'cancelled', finished_at = now() WHERE position >= 300"
     with classroom.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
@@ -236,6 +265,24 @@ def the_scan(plan: dict[str, Any], index: str) -> dict[str, Any]:
     found = [node for node in nodes(plan) if node.get("Index Name") == index]
     assert found, f"{index} is not used: {plan}"
     return found[0]
+
+
+def reads_of_history(conn: Connection, query: str) -> list[tuple[str, str]]:
+    """Of gradients and units, but by an index that holds few of them, or by a key."""
+    # Here nearly all units are open, and reading the table would be right; after a long run hardly any are.
+    # And a thousand units are a twentieth of all: to read them all is cheap.
+    for way in ("seqscan", "hashjoin", "mergejoin"):
+        conn.execute(text(f"SET enable_{way} = off"))
+    few = {"ix_work_units_open", "ix_work_units_leased", "ix_gradients_waiting", "ix_gradients_uploading"}
+    found = []
+    for node in nodes(explain(conn, query)):
+        table, index = node.get("Relation Name"), node.get("Index Name")
+        if table in {"gradients", "work_units"} and "Bitmap" not in node["Node Type"]:
+            if index not in few and "Index Cond" not in node:
+                found.append((table, index or node["Node Type"]))
+        elif node["Node Type"] == "Bitmap Index Scan" and index not in few and "Index Cond" not in node:
+            found.append(("", index))
+    return found
 
 
 def scans_whole_table(plan: dict[str, Any], table: str) -> bool:

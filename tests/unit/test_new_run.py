@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import fields
 from pathlib import Path
 
@@ -24,7 +25,10 @@ def config_of(*overrides: str, text: str = GLYPHS) -> Config:
 def record_of(config: Config) -> RunRecord:
     new = new_run(config, config_file=None)
     shared = {field.name: getattr(new, field.name) for field in fields(RunRecord) if hasattr(new, field.name)}
-    return RunRecord(run=RunId(1), state=RunState.RUNNING, state_reason=None, head_version=Version(0), **shared)
+    return RunRecord(
+        run=RunId(1), state=RunState.RUNNING, state_reason=None, head_version=Version(0),
+        created_at=datetime.datetime.now(datetime.UTC), **shared,
+    )  # fmt: skip
 
 
 def test_the_record_holds_the_data_it_was_made_with() -> None:

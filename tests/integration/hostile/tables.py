@@ -17,7 +17,7 @@ _ON_EACH_TABLE = {
     "lock": "BEGIN; LOCK TABLE ledger.{table} IN ACCESS EXCLUSIVE MODE",
     "drop": "DROP TABLE ledger.{table} CASCADE",
 }
-_VIEWS = ("progress", "workers", "units", "gradients", "events", "schema_revision")
+_VIEWS = ("progress", "workers", "units", "gradients", "contributions", "events", "schema_revision")
 _ON_EACH_VIEW = {
     "insert": "INSERT INTO watch.{view} SELECT * FROM watch.{view}",
     "update": "UPDATE watch.{view} SET {column} = {column}",
@@ -34,6 +34,7 @@ _COLUMNS = {
     "model_parts": "run_id",
     "gradient_blobs": "gradient_id",
     "aggregations": "run_id",
+    "contributions": "run_id",
     "metrics": "run_id",
     "leaders": "run_id",
     "schema_version": "version_num",
@@ -52,6 +53,7 @@ _INTERNAL_CALLS = {
     "guard_unit_v1": "SELECT ledger.guard_unit_v1()",
     "guard_gradient_v1": "SELECT ledger.guard_gradient_v1()",
     "guard_run_v1": "SELECT ledger.guard_run_v1()",
+    "link_contribution_v1": "SELECT ledger.link_contribution_v1()",
     "refuse_change_v1": "SELECT ledger.refuse_change_v1()",
 }
 
