@@ -98,8 +98,8 @@ _TALLIES: Final = """
       FROM ledger.gradients WHERE run_id = :run AND state = 'merged' GROUP BY 1, 2"""
 _LINKS: Final = """
     INSERT INTO ledger.contributions
-    SELECT g.run_id, row_number() OVER (ORDER BY g.id), g.id, g.unit_id, g.attempt, 'bench', g.worker_id, g.merged_version,
-           g.num_samples, g.weight, g.sha256, g.finished_at, sha256('x'), sha256('x')
+    SELECT g.run_id, row_number() OVER (ORDER BY g.id), g.id, g.unit_id, g.attempt, 'bench', g.worker_id,
+           g.merged_version, g.num_samples, g.weight, g.sha256, g.finished_at, sha256('x'), sha256('x')
       FROM ledger.gradients g WHERE g.run_id = :run AND g.state = 'merged'"""
 # A hundred wait for the next merge.
 _WAITING: Final = """

@@ -9,7 +9,19 @@ import click
 
 from contract.errors import BarnraiseError
 from contract.logs import told
-from coordinator.commands import audits, database, demo, ledger, people, runs, setting_up, sharing, training, watching
+from coordinator.commands import (
+    audits,
+    database,
+    demo,
+    ledger,
+    looking,
+    people,
+    runs,
+    setting_up,
+    sharing,
+    training,
+    watching,
+)
 
 
 def run() -> None:
@@ -55,6 +67,11 @@ for command in (
     runs.runs,
     runs.fork,
     training.train_local,
+    looking.status,
+    looking.top,
+    looking.leaderboard,
+    looking.events,
+    looking.export,
     audits.replay,
     audits.whatif,
     sharing.generate,

@@ -11,8 +11,8 @@ from contract.tensors import unpack
 from contract.workloads.base import Workload
 from coordinator.ledger import runs
 from coordinator.mathematics import Mathematics
-from coordinator.pictures import Stage
-from coordinator.samples import NUM_IMAGES, SEED, draws, images_of
+from coordinator.pictures import NUM_IMAGES, Stage
+from coordinator.samples import SEED, draws, images_of
 from coordinator.weights import read_weights
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Sequence
-from typing import Final
+from enum import StrEnum
+from typing import Final, assert_never
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -16,13 +17,16 @@ from rich.table import Table
 from rich.text import Text
 
 from contract.states import RunState
-from coordinator.ledger.watching import Curve, Event, RunNow, Snapshot, WorkerNow
+from coordinator.durations import in_words
+from coordinator.event_lines import told
+from coordinator.ledger.watching import Curve, RunNow, Snapshot, WorkerNow
 from coordinator.sparklines import Pixels, sparkline, thumbnails
 
 _HEAD_LINES: Final = 5
 _HELD_OUT: Final = "held_out/"
 _THUMBNAIL_SIDE: Final = 16
-_WIDEST_CURVES: Final = 64
+_WIDEST_CURVES: Final = 120
+_SILENCE_SECONDS: Final = 3.0
 _COLOURS: Final = ("cyan", "magenta", "green", "yellow", "blue", "red")
 _STATES: Final = {RunState.RUNNING: "green", RunState.PAUSED: "yellow", RunState.FAILED: "red"}
 
@@ -43,31 +47,50 @@ class Note:
     text: str
 
 
+class Order(StrEnum):
+    """Of the workers, those that are here before those that left; the largest numbers first."""
+
+    ARRIVAL = "arrival"
+    NAME = "name"
+    SPEED = "speed"
+    UNITS = "units"
+    ACCEPTED = "share accepted"
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """All there is to draw. `images` are what the model draws by now."""
+    """All there is to draw. `address` is where volunteers connect to, for whoever knows it; `images` are what the model
+    draws by now; the ledger has not answered for `silent_seconds`. `page` counts the screens full of workers, round and
+    round."""
 
     snapshot: Snapshot
-    address: str
+    address: str | None = None
     notes: Sequence[Note] = ()
+    silent_seconds: float = 0.0
     countdown: Countdown | None = None
     images: Pixels | None = None
+    order: Order = Order.ARRIVAL
+    page: int = 0
+    has_keys: bool = False
 
 
 def draw(scene: Scene, *, width: int, height: int) -> RenderableType:
     snapshot = scene.snapshot
-    left = height - _HEAD_LINES
+    left = height - _HEAD_LINES - scene.has_keys
     # Curves and pictures grow with the screen, and leave the workers and the events a place.
-    middle = min(max(len(_chosen(snapshot.curves)), 4) + 2, left - 8)
+    num_curves = len(_chosen(snapshot.curves))
+    middle = min(max(num_curves, 4, min(4 * num_curves, (left - 12) // 2)) + 2, left - 8)
     if scene.images is not None:
         middle = max(middle, min(2 + _THUMBNAIL_SIDE // 2 * ((left - 10) // (_THUMBNAIL_SIDE // 2)), left // 2 + 2))
-    workers = min(max(1, len(snapshot.workers)) + 3, max(4, left - middle - 3))
+    for_events = max(5 if scene.images is None else 3, left // 5)
+    workers = min(max(1, len(snapshot.workers)) + 3, max(4, left - middle - for_events))
     layout = Layout()
     layout.split_column(
         Layout(_head(scene, width), size=_HEAD_LINES),
         Layout(_middle(scene, width, middle), size=middle),
-        Layout(_workers(snapshot.workers, workers - 3), size=workers),
+        Layout(_workers(scene, workers - 3), size=workers),
         Layout(_events(scene, left - middle - workers - 2)),
+        *([Layout(_keys(scene.order), size=1)] if scene.has_keys else []),
     )
     return layout
 
@@ -84,7 +107,7 @@ def _head(scene: Scene, width: int) -> RenderableType:
     bar.add_column(justify="right", no_wrap=True)
     bar.add_row(ProgressBar(total=total, completed=done), told)
     return Panel(
-        Group(bar, _round(run, scene.snapshot.workers), _fitting(f"volunteers connect to {scene.address}", width - 4)),
+        Group(bar, _round(run, scene.snapshot.workers), _fitting(_below(scene), width - 4)),
         title=title, title_align="left", box=box.ROUNDED, border_style="dim",
     )  # fmt: skip
 
@@ -95,6 +118,8 @@ def _progress(run: RunNow, countdown: Countdown | None) -> tuple[float, float, T
         done = countdown.total_seconds - countdown.left_seconds
         return done, countdown.total_seconds, version.append(f", {countdown.left_seconds:.0f} s to go")
     total = run.num_samples * run.num_epochs
+    if not total:
+        return 0, 1, version
     # In asynchronous mode some samples count twice: the last epoch ends when the pool is empty.
     epoch = min(run.num_epochs, run.num_samples_merged // run.num_samples + 1)
     version.append(f", epoch {epoch:,} of {run.num_epochs:,}, {min(1.0, run.num_samples_merged / total):.0%}")
@@ -113,6 +138,19 @@ def _round(run: RunNow, workers: Sequence[WorkerNow]) -> Text:
     line.append(f"{landed} of {run.num_wanted} gradients")
     line.append(f"   {run.num_units_merged:,} units merged   {speed:,.0f} samples/s")
     return line
+
+
+def _below(scene: Scene) -> Text:
+    run = scene.snapshot.run
+    if scene.silent_seconds > _SILENCE_SECONDS:
+        return Text(f"the ledger has not answered for {in_words(scene.silent_seconds)}; this is of then", "bold red")
+    if scene.address is not None:
+        return Text(f"volunteers connect to {scene.address}", "dim")
+    if run.led_from is not None:
+        return Text(f"led by the coordinator on {run.led_from}", "dim")
+    if run.state in (RunState.RUNNING, RunState.PAUSED):
+        return Text("no coordinator leads it, workers wait; `coordinator start` does", "yellow")
+    return Text("")
 
 
 def _middle(scene: Scene, width: int, height: int) -> RenderableType:
@@ -160,7 +198,8 @@ def _curves(curves: Sequence[Curve], width: int, height: int) -> RenderableType:
     return _panel(table, "losses and measures")
 
 
-def _workers(workers: Sequence[WorkerNow], rows: int) -> RenderableType:
+def _workers(scene: Scene, rows: int) -> RenderableType:
+    workers = _sorted(scene.snapshot.workers, scene.order)
     table = Table(box=None, expand=True, pad_edge=False, header_style="dim")
     table.add_column("worker", no_wrap=True, overflow="ellipsis", ratio=2)
     table.add_column("device", no_wrap=True, overflow="ellipsis", ratio=1)
@@ -169,21 +208,63 @@ def _workers(workers: Sequence[WorkerNow], rows: int) -> RenderableType:
         table.add_column(name, justify="right", no_wrap=True)
     if not workers:
         return _panel(Text("nobody is here yet; the volunteers run `worker join`", "yellow"), "workers")
-    for worker in workers[:rows] if len(workers) <= rows else workers[: rows - 1]:
-        judged = worker.num_merged + worker.num_refused
+    first, shown = 0, workers
+    if len(workers) > rows:
+        full = max(1, rows - 1)
+        first = full * (scene.page % -(-len(workers) // full))
+        shown = workers[first : first + full]
+    for worker in shown:
+        share = _share_accepted(worker)
         table.add_row(
             worker.person,
             worker.device,
             _doing(worker),
             "" if worker.samples_per_second is None else f"{worker.samples_per_second:,.0f}",
             f"{worker.num_delivered:,}",
-            f"{worker.num_merged / judged:.0%}" if judged else "",
+            "" if share is None else f"{share:.0%}",
             style="" if worker.is_here else "dim",
         )
     if len(workers) > rows:
-        table.add_row(f"and {len(workers) - rows + 1} more", style="dim")
-    here = sum(worker.is_here and worker.is_heard for worker in workers)
-    return _panel(table, f"workers: {here} here")
+        table.add_row(_others(first, len(shown), len(workers)), style="dim")
+    return _panel(table, f"workers: {scene.snapshot.run.num_workers:,} here")
+
+
+def _others(first: int, num_shown: int, num_workers: int) -> str:
+    if first == 0:
+        return f"and {num_workers - num_shown} more"
+    return f"{first + 1} to {first + num_shown} of {num_workers}"
+
+
+def _share_accepted(worker: WorkerNow) -> float | None:
+    judged = worker.num_merged + worker.num_refused
+    return worker.num_merged / judged if judged else None
+
+
+def _sorted(workers: Sequence[WorkerNow], order: Order) -> list[WorkerNow]:
+    def key(worker: WorkerNow) -> tuple[bool, float | str]:
+        match order:
+            case Order.ARRIVAL:
+                place: float | str = worker.worker
+            case Order.NAME:
+                place = worker.person.casefold()
+            case Order.SPEED:
+                place = -(worker.samples_per_second or 0.0)
+            case Order.UNITS:
+                place = -worker.num_delivered
+            case Order.ACCEPTED:
+                place = -(_share_accepted(worker) or 0.0)
+            case _:
+                assert_never(order)
+        return not worker.is_here, place
+
+    return sorted(workers, key=key)
+
+
+def _keys(order: Order) -> Text:
+    line = Text("  ", no_wrap=True, overflow="ellipsis", style="dim")
+    for key, what in (("q", "quit"), ("s", f"sorted by {order}"), ("space", "more workers"), ("n", "next run")):
+        line.append(key, "bold not dim").append(f" {what}    ")
+    return line
 
 
 def _doing(worker: WorkerNow) -> Text:
@@ -205,39 +286,10 @@ def _events(scene: Scene, rows: int) -> RenderableType:
     return _panel(Group(*lines), "what happened")
 
 
-def told(event: Event) -> Text:
-    """An event of the ledger in a line."""
-    who, why = event.person or "somebody", f": {event.reason}" if event.reason else ""
-    match event.subject, event.new_state:
-        case "worker", "joined":
-            return Text(f"{who} joined", "green")
-        case "worker", _:
-            return Text(f"{who} left{why}")
-        case "unit", "failed":
-            return Text(f"unit {event.subject_id} failed for good{why}", "red")
-        case "unit", _:
-            return Text(f"unit {event.subject_id} opens again{why}", "yellow")
-        case "gradient", _:
-            return Text(f"a gradient of {who} was refused{why}", "yellow")
-        case _:
-            return Text(f"the {event.subject} is {event.new_state}{why}", "bold")
-
-
-def in_words(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.1f} days"
-
-
 def _panel(content: RenderableType, title: str) -> Panel:
     return Panel(content, title=Text(title, "dim"), title_align="left", box=box.ROUNDED, border_style="dim")
 
 
-def _fitting(words: str, width: int) -> Text:
-    text = Text(words, "dim", no_wrap=True, overflow="ellipsis")
+def _fitting(text: Text, width: int) -> Text:
     text.truncate(width, overflow="ellipsis")
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,11 @@ from PIL import Image, ImageDraw, ImageFont
 from contract.errors import MissingExtra
 
 Pixels = NDArray[numpy.uint8]
+
+# What is kept of a version that draws.
+PICTURE: Final = "image/png"
+NUM_IMAGES: Final = 36
+_BETWEEN_IMAGES: Final = 2
 
 _PAPER: Final = "#111318"
 _INK: Final = "#e1e4e8"
@@ -70,13 +76,30 @@ def grid_of(images: Pixels, *, side: int | None = None) -> Image.Image:
     side = math.ceil(math.sqrt(len(images))) if side is None else side
     factor = max(1, 64 // images.shape[1])
     cell = images.shape[1] * factor
-    grid = Image.new("RGB", (side * (cell + 2) - 2, side * (cell + 2) - 2), _PAPER)
+    step = cell + _BETWEEN_IMAGES
+    grid = Image.new("RGB", (side * step - _BETWEEN_IMAGES, side * step - _BETWEEN_IMAGES), _PAPER)
     for place, image in enumerate(images[: side * side]):
         row, column = divmod(place, side)
         picture = Image.fromarray(numpy.repeat(image, 4 - image.shape[2], axis=2)[:, :, :3], "RGB")
         picture = picture.resize((cell, cell), Image.Resampling.BICUBIC)
-        grid.paste(picture, (column * (cell + 2), row * (cell + 2)))
+        grid.paste(picture, (column * step, row * step))
     return grid
+
+
+def images_in(picture: bytes) -> Pixels:
+    """The images of a kept picture, magnified as they are there."""
+    with Image.open(io.BytesIO(picture), formats=["PNG"]) as opened:
+        grid = numpy.asarray(opened.convert("RGB"))
+    side = math.isqrt(NUM_IMAGES)
+    step = (grid.shape[1] + _BETWEEN_IMAGES) // side
+    cell = step - _BETWEEN_IMAGES
+    return numpy.stack(
+        [
+            grid[row * step : row * step + cell, column * step : column * step + cell]
+            for row in range(side)
+            for column in range(side)
+        ]
+    )
 
 
 def save_samples_through_time(stages: Sequence[Stage], file: Path) -> None:

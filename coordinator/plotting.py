@@ -16,8 +16,7 @@ from coordinator import curves
 from coordinator.duties.evaluate import PREFIX
 from coordinator.ledger import runs, samples, watching
 from coordinator.ledger.samples import KeptSample
-from coordinator.pictures import Bars, Line, Panel, save_animation, save_curves
-from coordinator.samples import PICTURE
+from coordinator.pictures import PICTURE, Bars, Line, Panel, save_animation, save_curves
 
 # A GIF that lasts a quarter of a minute.
 _MOST_FRAMES: Final = 60

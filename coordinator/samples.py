@@ -9,12 +9,10 @@ from typing import Final, cast
 import torch
 
 from contract.workloads.base import GenerativeModel, OpenModel, PredictiveModel
-from coordinator.pictures import Pixels, grid_of, pixels_from
+from coordinator.pictures import NUM_IMAGES, PICTURE, Pixels, grid_of, pixels_from
 from coordinator.writing import Taste, written
 
-PICTURE: Final = "image/png"
 TEXT: Final = "text/plain"
-NUM_IMAGES: Final = 36
 _NUM_TOKENS: Final = 400
 # The same noise each time: one sees an image change, and not another one.
 SEED: Final = 1

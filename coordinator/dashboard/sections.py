@@ -83,7 +83,8 @@ def _curves(curves: showing.Curves) -> Json:
             "versions": [version for version, _ in points],
             "values": [value for _, value in points],
         }
-        for name, points in curves.items()
+        # What was trained with before what was held out.
+        for name, points in sorted(curves.items(), key=lambda curve: curve[0].startswith(_HELD_OUT))
     ]
 
 

@@ -24,7 +24,8 @@ from coordinator.duties.evaluate import PREFIX
 from coordinator.hub.card import Card
 from coordinator.ledger import runs, sharing, versions, watching
 from coordinator.mathematics import Mathematics
-from coordinator.samples import PICTURE, sample_of
+from coordinator.pictures import PICTURE
+from coordinator.samples import sample_of
 from coordinator.weights import require_weights
 
 WEIGHTS: Final = "model.safetensors"

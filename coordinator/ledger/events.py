@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
 
 from sqlalchemy import Connection, text
 
+from coordinator.ledger.views.selecting import records, select
+from coordinator.ledger.views.work import LoggedEvent
+from coordinator.tables import NOTABLE_EVENT
+
+_NOTABLE_OF_RUN: Final = f"run = :run AND ({NOTABLE_EVENT})"
+# Who was invited and who was revoked belongs to no run.
+_ALL_OF_RUN: Final = "(run = :run OR run IS NULL)"
+_NEWEST_NOTABLE, _NEWEST_OF_ALL = (
+    select(LoggedEvent, "events", f"WHERE {which} ORDER BY event DESC LIMIT :limit")
+    for which in (_NOTABLE_OF_RUN, _ALL_OF_RUN)
+)
+_LATER_NOTABLE, _LATER_OF_ALL = (
+    select(LoggedEvent, "events", f"WHERE {which} AND event > :after ORDER BY event LIMIT :limit")
+    for which in (_NOTABLE_OF_RUN, _ALL_OF_RUN)
+)
 # Both ends from the primary key. What happened to runs and people is rare, and stays.
 _FORGET = text("""
     WITH old AS (
@@ -25,6 +41,18 @@ class Forgotten:
 
     up_to: int | None
     num_events: int
+
+
+def newest_told(conn: Connection, *, run: str, limit: int, everything: bool = False) -> list[LoggedEvent]:
+    """From the newest to the oldest: what somebody would want to hear of, or everything."""
+    statement = _NEWEST_OF_ALL if everything else _NEWEST_NOTABLE
+    return records(conn, LoggedEvent, statement, run=run, limit=limit)
+
+
+def later_told(conn: Connection, *, run: str, after: int, limit: int, everything: bool = False) -> list[LoggedEvent]:
+    """From the oldest to the newest. One that was written before `after` may be committed after it."""
+    statement = _LATER_OF_ALL if everything else _LATER_NOTABLE
+    return records(conn, LoggedEvent, statement, run=run, after=after, limit=limit)
 
 
 def forget_events(conn: Connection, *, above: int, keep: int, at_most: int) -> Forgotten:

@@ -11,71 +11,44 @@ from sqlalchemy import Connection, Row, text
 from contract.errors import NotFound
 from contract.ids import RunId, Version, WorkerId
 from contract.states import RunState
-from coordinator.tables import NOTABLE_EVENT
+from coordinator.ledger.events import newest_told
+from coordinator.ledger.views import Acceptance, LoggedEvent, leading, progress
+from coordinator.ledger.views.selecting import records, select
 
 # A curve is read in so many averages: more points than any terminal has columns for it, however long the run.
 _POINTS: Final = 120
 _RECENT_SECONDS: Final = 20.0
-_MOST_WORKERS: Final = 200
+_MOST_WORKERS: Final = 1_000
 
-_RUN = text("""
-    SELECT r.id, r.name, r.state, r.state_reason, r.mode, r.workload, r.head_version, r.num_gradients_per_update,
-           (r.data ->> 'num_samples')::bigint AS num_samples, (r.training ->> 'num_epochs')::bigint AS num_epochs,
-           (SELECT count(*) FROM ledger.work_units u WHERE u.run_id = r.id AND u.state = 'open') AS num_open,
-           (SELECT count(*) FROM ledger.work_units u WHERE u.run_id = r.id AND u.state = 'leased') AS num_leased,
-           (SELECT count(*) FROM ledger.gradients g
-             WHERE g.run_id = r.id AND g.state = 'submitted'
-               AND (r.mode = 'async' OR g.base_version = r.head_version)) AS num_landed,
-           extract(epoch FROM now() - greatest(r.started_at, now() - make_interval(secs => 3 * :recent)))
-               ::double precision AS window_seconds,
-           now() AS at
-      FROM ledger.runs r WHERE r.name = :run""")
+# Of a round only what belongs to it counts.
+_LANDED = text("""
+    SELECT count(*) AS num_landed, now() AS at
+      FROM watch.gradients WHERE run = :run AND state = 'submitted' AND (:is_async OR base_version = :head)""")
 # To PostgreSQL NaN is greater than infinity.
 _CURVES = text("""
     SELECT name, avg(value) AS value
-      FROM ledger.metrics WHERE run_id = :run AND abs(value) < 'Infinity'
+      FROM watch.losses WHERE run = :run AND abs(value) < 'Infinity'
      GROUP BY name, version * :points / (:head + 1) ORDER BY name, version * :points / (:head + 1)""")
 # What was submitted lately either waits still or has been judged lately.
-_WORK = text("""
-    SELECT t.worker_id, t.num_submitted AS num_delivered, t.num_merged,
-           t.num_stale + t.num_refused + t.num_late AS num_refused, coalesce(n.num_samples, 0) AS num_recent_samples
-      FROM ledger.worker_records t
-      LEFT JOIN (SELECT worker_id, sum(num_samples)::bigint AS num_samples
-                   FROM (SELECT worker_id, num_samples, submitted_at FROM ledger.gradients
-                          WHERE run_id = :run AND finished_at > now() - make_interval(secs => :recent)
-                         UNION ALL
-                         SELECT worker_id, num_samples, submitted_at FROM ledger.gradients
-                          WHERE run_id = :run AND state = 'submitted') lately
-                  WHERE submitted_at > now() - make_interval(secs => :recent) GROUP BY worker_id) n
-             ON n.worker_id = t.worker_id
-     WHERE t.run_id = :run AND t.worker_id = ANY (CAST(:workers AS bigint[]))""")
-_MERGED = text("""
-    SELECT coalesce(sum(num_merged), 0)::bigint AS num_units,
-           coalesce(sum(num_samples_merged), 0)::bigint AS num_samples,
-           (SELECT coalesce(sum(num_samples), 0)::bigint FROM ledger.gradients
-             WHERE run_id = :run AND state = 'merged'
-               AND finished_at > now() - make_interval(secs => 3 * :recent)) AS num_samples_lately
-      FROM ledger.unit_tallies WHERE run_id = :run""")
+_ARRIVED = text("""
+    SELECT worker, sum(num_samples)::bigint AS num_samples
+      FROM (SELECT worker, num_samples, submitted_at FROM watch.gradients
+             WHERE run = :run AND finished_at > now() - make_interval(secs => :recent)
+            UNION ALL
+            SELECT worker, num_samples, submitted_at FROM watch.gradients
+             WHERE run = :run AND state = 'submitted') lately
+     WHERE submitted_at > now() - make_interval(secs => :recent) GROUP BY worker""")
+_BECAME = select(Acceptance, "acceptance", "WHERE run = :run AND worker = ANY (CAST(:workers AS bigint[]))")
 _WORKERS = text("""
-    SELECT w.id, coalesce(v.display_name, v.name) AS person, w.device, h.phase, h.samples_per_second,
-           w.left_at IS NULL AS is_here,
-           extract(epoch FROM now() - w.joined_at)::double precision AS joined_ago,
-           extract(epoch FROM now() - h.at)::double precision AS seen_ago,
-           h.at > now() - make_interval(secs => 3 * r.heartbeat_seconds) AS is_heard
-      FROM ledger.workers w
-      JOIN ledger.volunteers v ON v.id = w.volunteer_id
-      JOIN ledger.runs r ON r.id = w.run_id
-      JOIN ledger.heartbeats h ON h.worker_id = w.id
-     WHERE w.run_id = :run
-       AND (w.left_at > now() - make_interval(secs => :recent)
-            OR (w.left_at IS NULL AND h.at > now() - interval '10 minutes'))
-     ORDER BY (w.left_at IS NULL) DESC, w.id LIMIT :most""")
-_EVENTS = text(f"""
-    SELECT e.at, e.subject, e.subject_id, e.new_state, e.reason, coalesce(v.display_name, v.name) AS person
-      FROM (SELECT * FROM ledger.events WHERE run_id = :run AND ({NOTABLE_EVENT}) ORDER BY id DESC LIMIT :most) e
-      LEFT JOIN ledger.workers w ON w.id = e.worker_id
-      LEFT JOIN ledger.volunteers v ON v.id = w.volunteer_id
-     ORDER BY e.id DESC""")  # noqa: S608  a constant of ours
+    SELECT worker, display_name AS person, device, phase, samples_per_second, left_at IS NULL AS is_here,
+           coalesce(is_present, false) AS is_heard,
+           extract(epoch FROM now() - joined_at)::double precision AS joined_ago,
+           coalesce(extract(epoch FROM now() - last_seen_at)::double precision, 0) AS seen_ago
+      FROM watch.workers
+     WHERE run = :run
+       AND (left_at > now() - make_interval(secs => :recent)
+            OR (left_at IS NULL AND last_seen_at > now() - interval '10 minutes'))
+     ORDER BY left_at IS NULL DESC, worker LIMIT :most""")
 _METRICS = text("""
     SELECT name, version, value FROM ledger.metrics
      WHERE run_id = :run AND abs(value) < 'Infinity' ORDER BY name, version""")
@@ -98,7 +71,8 @@ _STALENESS = text("""
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RunNow:
     """`num_landed` gradients wait for the next version, which takes `num_wanted`. `samples_merged_per_second` is None
-    until something was merged lately."""
+    until something was merged lately. `num_workers` are here now; `led_from` is the host of the coordinator
+    that leads it."""
 
     name: str
     state: RunState
@@ -115,6 +89,8 @@ class RunNow:
     num_leased: int
     num_landed: int
     num_wanted: int
+    num_workers: int
+    led_from: str | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,16 +120,6 @@ class WorkerNow:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    at: datetime.datetime
-    subject: str
-    subject_id: int | None
-    new_state: str
-    person: str | None
-    reason: str | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Workers in the order in which they came, events from the newest to the oldest."""
 
@@ -161,52 +127,51 @@ class Snapshot:
     run: RunNow
     curves: tuple[Curve, ...]
     workers: tuple[WorkerNow, ...]
-    events: tuple[Event, ...]
+    events: tuple[LoggedEvent, ...]
 
 
 def look_at(conn: Connection, *, run: str, num_events: int = 30) -> Snapshot:
-    found = conn.execute(_RUN, {"run": run, "recent": _RECENT_SECONDS}).one_or_none()
-    if found is None or found.head_version is None:
+    """From the views alone: any login of the ledger may look."""
+    found = progress(conn, run=run)
+    if not found:
         raise NotFound(f"there is no run named {run!r} in this ledger; `coordinator start` makes it")
-    recently = {"run": found.id, "recent": _RECENT_SECONDS}
-    merged = conn.execute(_MERGED, recently).one()
-    seen = conn.execute(_WORKERS, {**recently, "most": _MOST_WORKERS}).all()
-    work = {row.worker_id: row for row in conn.execute(_WORK, {**recently, "workers": [row.id for row in seen]})}
+    (now,), head = found, found[0].head_version
+    if head is None:
+        raise NotFound(f"run {run} has no model yet; `coordinator start` makes it")
+    landed = conn.execute(_LANDED, {"run": run, "is_async": now.mode == "async", "head": head}).one()
+    leader = leading(conn, run=run)
     return Snapshot(
-        at=found.at,
+        at=landed.at,
         run=RunNow(
-            name=found.name,
-            state=RunState(found.state),
-            reason=found.state_reason,
-            mode=found.mode,
-            workload=found.workload,
-            head_version=Version(found.head_version),
-            num_epochs=found.num_epochs,
-            num_samples=found.num_samples,
-            num_samples_merged=merged.num_samples,
-            num_units_merged=merged.num_units,
-            samples_merged_per_second=(
-                merged.num_samples_lately / max(1.0, found.window_seconds) if merged.num_samples_lately else None
-            ),
-            num_open=found.num_open,
-            num_leased=found.num_leased,
-            num_landed=found.num_landed,
-            num_wanted=found.num_gradients_per_update,
+            name=run,
+            state=RunState(now.state),
+            reason=now.state_reason,
+            mode=now.mode,
+            workload=now.workload,
+            head_version=head,
+            num_epochs=now.num_epochs or 0,
+            num_samples=now.samples_per_epoch or 0,
+            num_samples_merged=now.num_samples_merged,
+            num_units_merged=now.num_merged,
+            samples_merged_per_second=now.samples_per_second,
+            num_open=now.num_open,
+            num_leased=now.num_leased,
+            num_landed=landed.num_landed,
+            num_wanted=now.num_gradients_per_update,
+            num_workers=now.num_workers,
+            led_from=leader.host if leader is not None and leader.is_leading else None,
         ),
-        curves=_curves(conn, run=found.id, head=found.head_version),
-        workers=tuple(_worker(row, work[row.id]) for row in seen),
-        events=tuple(
-            Event(
-                at=row.at,
-                subject=row.subject,
-                subject_id=row.subject_id,
-                new_state=row.new_state,
-                person=row.person,
-                reason=row.reason,
-            )
-            for row in conn.execute(_EVENTS, {"run": found.id, "most": num_events})
-        ),
+        curves=curves(conn, run=run, head=head),
+        workers=_workers(conn, run),
+        events=tuple(newest_told(conn, run=run, limit=num_events)),
     )
+
+
+def curves(conn: Connection, *, run: str, head: Version) -> tuple[Curve, ...]:
+    values: dict[str, list[float]] = {}
+    for row in conn.execute(_CURVES, {"run": run, "points": _POINTS, "head": head}):
+        values.setdefault(row.name, []).append(row.value)
+    return tuple(Curve(name=name, values=tuple(points)) for name, points in values.items())
 
 
 def metrics(conn: Connection, *, run: RunId) -> dict[str, list[tuple[Version, float]]]:
@@ -227,17 +192,19 @@ def staleness(conn: Connection, *, run: RunId) -> list[tuple[int, int]]:
     return [(row.behind, row.number) for row in conn.execute(_STALENESS, {"run": run})]
 
 
-def _curves(conn: Connection, *, run: int, head: int) -> tuple[Curve, ...]:
-    values: dict[str, list[float]] = {}
-    for row in conn.execute(_CURVES, {"run": run, "points": _POINTS, "head": head}):
-        values.setdefault(row.name, []).append(row.value)
-    return tuple(Curve(name=name, values=tuple(points)) for name, points in values.items())
+def _workers(conn: Connection, run: str) -> tuple[WorkerNow, ...]:
+    values = {"run": run, "recent": _RECENT_SECONDS}
+    found = conn.execute(_WORKERS, {**values, "most": _MOST_WORKERS}).all()
+    arrived = {row.worker: row.num_samples for row in conn.execute(_ARRIVED, values)}
+    those = [row.worker for row in found]
+    became = {of.worker: of for of in records(conn, Acceptance, _BECAME, run=run, workers=those)}
+    return tuple(_worker(row, became.get(row.worker), arrived.get(row.worker, 0)) for row in found)
 
 
-def _worker(row: Row[Any], work: Row[Any]) -> WorkerNow:
-    arrived = work.num_recent_samples / max(1.0, min(_RECENT_SECONDS, row.joined_ago))
+def _worker(row: Row[Any], became: Acceptance | None, num_recent_samples: int) -> WorkerNow:
+    arrived = num_recent_samples / max(1.0, min(_RECENT_SECONDS, row.joined_ago))
     return WorkerNow(
-        worker=WorkerId(row.id),
+        worker=WorkerId(row.worker),
         person=row.person,
         device=row.device or "",
         phase=row.phase or "",
@@ -245,7 +212,7 @@ def _worker(row: Row[Any], work: Row[Any]) -> WorkerNow:
         is_heard=row.is_heard,
         seen_ago_seconds=row.seen_ago,
         samples_per_second=arrived or row.samples_per_second,
-        num_delivered=work.num_delivered,
-        num_merged=work.num_merged,
-        num_refused=work.num_refused,
+        num_delivered=0 if became is None else became.num_submitted,
+        num_merged=0 if became is None else became.num_merged,
+        num_refused=0 if became is None else became.num_stale + became.num_refused + became.num_late,
     )

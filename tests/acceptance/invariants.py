@@ -11,6 +11,7 @@ from coordinator.ledger import runs, versions
 from coordinator.mathematics import Mathematics
 from coordinator.verifying import verify
 from coordinator.weights import read_weights
+from tests.integration.recount import assert_tallies_are_true
 
 # Each finds what must not be.
 _BREACHES: Final = {
@@ -119,6 +120,7 @@ def check_ledger(conn: Connection, name: str, *, is_whole: bool = True) -> None:
     queries = {**_BREACHES, **({"samples of an epoch were not used": _GAPS} if is_whole else {})}
     if mode == "sync":
         queries["samples were used twice in an epoch"] = _UNEVEN
+    assert_tallies_are_true(conn, run)
     found = {what: conn.execute(text(query), {"run": run}).all() for what, query in queries.items()}
     breaches = {what: rows for what, rows in found.items() if rows}
     assert not breaches, breaches

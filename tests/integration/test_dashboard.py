@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -75,7 +76,8 @@ def test_the_login_is_kept_for_the_next_start(classroom: Classroom, tmp_path: Pa
             house.look()
     with classroom.owner.connect() as conn:
         assert conn.execute(text(roles)).scalar_one() == 1
-    assert (tmp_path / ".barnraise" / "secrets" / "dashboard.json").stat().st_mode & 0o077 == 0
+    mode = (tmp_path / ".barnraise" / "secrets" / "dashboard.json").stat().st_mode
+    assert os.name != "posix" or mode & 0o077 == 0, "others may read the password"
 
 
 def test_a_file_that_was_changed_by_somebody_makes_a_new_login(classroom: Classroom, tmp_path: Path) -> None:
@@ -225,7 +227,7 @@ def test_a_viewer_who_does_not_read_is_dropped(classroom: Classroom) -> None:
     with socket.create_connection(("127.0.0.1", port)) as viewer:
         viewer.sendall(b"GET /api/runs/class/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         viewer.settimeout(10)
-        with pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionError):
             wait_until(lambda: viewer.recv(1, socket.MSG_PEEK) and viewer.send(b"\r\n") == 0)
     stop.set()
     thread.join(10)

@@ -24,14 +24,18 @@ COLUMNS: Final = text("""
     SELECT table_name AS view, column_name AS name FROM information_schema.columns WHERE table_schema = 'watch'""")
 
 
-def queries() -> dict[str, str]:
-    """By where each stands: every block that begins with ```sql."""
+def blocks(info: str) -> dict[str, str]:
+    """By where each stands: what is between a fence with that behind it and the next."""
     return {
         f"{page.relative_to(DOCS).as_posix()}:{content[: block.start()].count(chr(10)) + 1}": block[1]
         for page in sorted(DOCS.rglob("*.md"))
         for content in [page.read_text("utf-8")]
-        for block in re.finditer(r"^```sql\n(.*?)^```", content, re.M | re.S)
+        for block in re.finditer(rf"^```{info}\n(.*?)^```", content, re.M | re.S)
     }
+
+
+def queries() -> dict[str, str]:
+    return blocks("sql")
 
 
 def sections() -> Mapping[str, str]:
@@ -79,6 +83,18 @@ def test_a_documented_query_is_answered(conn: Connection, place: str) -> None:
     rows = conn.exec_driver_sql(query.replace("%", "%%")).all()
     is_ada = conn.scalar(text("SELECT count(*) FROM watch.my_contribution")) == 1
     assert rows or any(word in query for word in MAY_BE_EMPTY) or ("my_contribution" in query and not is_ada)
+
+
+def test_only_what_changes_something_is_left_to_an_administrator() -> None:
+    for place, block in blocks("sql as an administrator").items():
+        assert re.match(r"(CREATE|GRANT|ALTER|REVOKE) ", block), place
+
+
+def test_every_block_of_sql_is_one_or_the_other() -> None:
+    fences = {
+        fence for page in DOCS.rglob("*.md") for fence in re.findall(r"^```(.*sql.*)$", page.read_text("utf-8"), re.M)
+    }
+    assert fences == {"sql", "sql as an administrator"}
 
 
 def test_the_page_of_the_views_names_every_view_and_every_column(conn: Connection) -> None:

@@ -74,7 +74,7 @@ def test_what_has_landed_and_who_sent_it_is_seen(classroom: Classroom) -> None:
     assert (second.person, second.num_delivered, second.samples_per_second) == ("bob", 0, None)
     assert first.is_here
     assert first.is_heard
-    assert [event.person for event in seen.events if event.subject == "worker"] == ["bob", "alice"]
+    assert [event.display_name for event in seen.events if event.subject == "worker"] == ["bob", "alice"]
 
 
 def test_in_a_round_only_what_belongs_to_it_has_landed(classroom: Classroom) -> None:
@@ -108,7 +108,7 @@ def test_a_merged_gradient_counts_and_a_refused_one_is_told(classroom: Classroom
     assert seen.run.samples_merged_per_second is not None
     (worker,) = seen.workers
     assert (worker.num_delivered, worker.num_merged, worker.num_refused) == (2, 1, 1)
-    assert (seen.events[0].new_state, seen.events[0].person, seen.events[0].reason) == (
+    assert (seen.events[0].new_state, seen.events[0].display_name, seen.events[0].reason) == (
         "rejected", "alice", "not finite",
     )  # fmt: skip
 

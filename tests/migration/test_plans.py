@@ -147,6 +147,23 @@ def test_what_a_worker_asks_every_few_seconds_is_answered_from_an_index(
     assert not scans_whole_table(plan, table)
 
 
+@pytest.mark.parametrize(
+    ("statement", "given", "index"),
+    [
+        (events._NEWEST_NOTABLE, {":run": "'class'", ":limit": "20"}, "ix_events_notable"),
+        (events._LATER_NOTABLE, {":run": "'class'", ":after": "5", ":limit": "20"}, "ix_events_notable"),
+        (events._NEWEST_OF_ALL, {":run": "'class'", ":limit": "20"}, "pk_events"),
+        (events._LATER_OF_ALL, {":run": "'class'", ":after": "5", ":limit": "20"}, "pk_events"),
+    ],
+)
+def test_whoever_follows_the_log_does_not_search_it(
+    conn: Connection, statement: Any, given: dict[str, str], index: str
+) -> None:
+    plan = explain(conn, with_names(str(statement), given))
+    assert index in {node.get("Index Name") for node in nodes(plan)}
+    assert not scans_whole_table(plan, "events")
+
+
 # By the page from the newest on, these read the table itself.
 PAGED = {"units", "gradients", "events"}
 
@@ -161,8 +178,9 @@ def test_no_view_counts_history_again(conn: Connection, view: str) -> None:
     ("statement", "given"),
     [
         (overview._OVERVIEW, {":name": "NULL"}),
-        (watching._WORK, {":run": "1", ":recent": "20", ":workers": "'{1,2}'"}),
-        (watching._MERGED, {":run": "1", ":recent": "20"}),
+        (watching._LANDED, {":run": "'class'", ":is_async": "false", ":head": "0"}),
+        (watching._ARRIVED, {":run": "'class'", ":recent": "20"}),
+        (watching._BECAME, {":run": "'class'", ":workers": "'{1,2}'"}),
     ],
 )
 def test_whoever_watches_does_not_count_history_again(conn: Connection, statement: Any, given: dict[str, str]) -> None:

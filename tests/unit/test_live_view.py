@@ -9,8 +9,10 @@ from rich.console import Console
 
 from contract.ids import Version, WorkerId
 from contract.states import RunState
-from coordinator.ledger.watching import Curve, Event, RunNow, Snapshot, WorkerNow
-from coordinator.live_view import Countdown, Note, Scene, draw, in_words
+from coordinator.durations import in_words
+from coordinator.ledger.views import LoggedEvent
+from coordinator.ledger.watching import Curve, RunNow, Snapshot, WorkerNow
+from coordinator.live_view import Countdown, Note, Order, Scene, draw
 from coordinator.sparklines import Pixels, sparkline, thumbnails
 
 NOON = datetime.datetime(2026, 11, 21, 12, 0, tzinfo=datetime.UTC)
@@ -23,7 +25,7 @@ def run(**changes: object) -> RunNow:
         "name": "class", "state": RunState.RUNNING, "reason": None, "mode": "sync", "workload": "dcgan",
         "head_version": Version(1234), "num_epochs": 4, "num_samples": 1000, "num_samples_merged": 1500,
         "num_units_merged": 77, "samples_merged_per_second": 10.0, "num_open": 1, "num_leased": 2, "num_landed": 2,
-        "num_wanted": 3,
+        "num_wanted": 3, "num_workers": 3, "led_from": "tower",
     }  # fmt: skip
     return RunNow(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -37,16 +39,19 @@ def worker(person: str, **changes: object) -> WorkerNow:
 
 
 def snapshot(
-    *, now: RunNow | None = None, workers: tuple[WorkerNow, ...] = (), events: tuple[Event, ...] = ()
+    *, now: RunNow | None = None, workers: tuple[WorkerNow, ...] = (), events: tuple[LoggedEvent, ...] = ()
 ) -> Snapshot:
     names = ("loss_d", "loss_g", "d_x", "d_g_z")
     curves = tuple(Curve(name=name, values=tuple(1 / (n + 1) for n in range(120))) for name in names)
     return Snapshot(at=NOON, run=now or run(), curves=curves, workers=workers, events=events)
 
 
-def event(subject: str, new_state: str, **changes: object) -> Event:
-    values: dict[str, object] = {"at": NOON, "subject_id": 7, "person": "ada", "reason": None}
-    return Event(subject=subject, new_state=new_state, **{**values, **changes})  # type: ignore[arg-type]
+def event(subject: str, new_state: str, **changes: object) -> LoggedEvent:
+    values: dict[str, object] = {
+        "event": 1, "at": NOON, "run": "class", "subject_id": 7, "old_state": None, "since": None, "volunteer": "ada",
+        "display_name": "ada", "worker": 1, "reason": None,
+    }  # fmt: skip
+    return LoggedEvent(subject=subject, new_state=new_state, **{**values, **changes})  # type: ignore[arg-type]
 
 
 def shown(scene: Scene, width: int = 80, height: int = 24) -> list[str]:
@@ -109,7 +114,8 @@ def test_who_is_silent_and_who_left_is_seen() -> None:
         worker("bob", is_heard=False, seen_ago_seconds=200.0, samples_per_second=None),
         worker("cleo", is_here=False, num_merged=0, num_refused=0),
     )
-    text = "\n".join(shown(Scene(snapshot=snapshot(workers=workers), address="here"), height=30))
+    seen = snapshot(now=run(num_workers=1), workers=workers)
+    text = "\n".join(shown(Scene(snapshot=seen, address="here"), height=30))
     assert "workers: 1 here" in text
     assert "computing" in text
     assert "90%" in text
@@ -176,3 +182,65 @@ def test_thumbnails_are_as_many_as_fit(side: int) -> None:
     lines = thumbnails(images, width=50, height=17).plain.split("\n")
     assert len(lines) == 16
     assert all(line == " ".join(["▀" * 16] * 3) for line in lines)
+
+
+def names_in_order(order: Order, workers: tuple[WorkerNow, ...]) -> list[str]:
+    text = "\n".join(shown(Scene(snapshot=snapshot(workers=workers), order=order), height=40))
+    return sorted((person.person for person in workers), key=lambda name: text.index(f" {name} "))
+
+
+@pytest.mark.parametrize(
+    ("order", "names"),
+    [
+        (Order.ARRIVAL, ["Cleo", "ada", "bob", "gone"]),
+        (Order.NAME, ["ada", "bob", "Cleo", "gone"]),
+        (Order.SPEED, ["bob", "ada", "Cleo", "gone"]),
+        (Order.UNITS, ["Cleo", "bob", "ada", "gone"]),
+        (Order.ACCEPTED, ["ada", "bob", "Cleo", "gone"]),
+    ],
+)
+def test_workers_are_sorted_as_asked_and_who_left_comes_last(order: Order, names: list[str]) -> None:
+    workers = (
+        worker("gone", worker=WorkerId(1), is_here=False, samples_per_second=999.0, num_delivered=99),
+        worker("Cleo", worker=WorkerId(2), samples_per_second=None, num_delivered=30, num_merged=0, num_refused=0),
+        worker("ada", worker=WorkerId(3), samples_per_second=100.0, num_delivered=10, num_merged=10, num_refused=0),
+        worker("bob", worker=WorkerId(4), samples_per_second=200.0, num_delivered=20, num_merged=1, num_refused=1),
+    )
+    assert names_in_order(order, workers) == names
+
+
+def test_pages_of_workers_show_everybody_once_and_go_round() -> None:
+    workers = tuple(worker(f"person{n:03}", worker=WorkerId(n)) for n in range(50))
+
+    def page(number: int) -> list[str]:
+        scene = Scene(snapshot=snapshot(workers=workers), page=number, has_keys=True)
+        return [line.split()[1] for line in shown(scene, height=40) if "person" in line]
+
+    per_page = len(page(0))
+    num_pages = -(-50 // per_page)
+    assert [name for number in range(num_pages) for name in page(number)] == [person.person for person in workers]
+    assert page(num_pages) == page(0)
+    assert page(-1) == page(num_pages - 1)
+
+
+@SIZES
+def test_the_keys_stand_below_everything(width: int, height: int) -> None:
+    scene = Scene(snapshot=snapshot(workers=(worker("ada"),)), has_keys=True, order=Order.SPEED)
+    lines = shown(scene, width, height)
+    assert len(lines) == height
+    assert "quit" in lines[-1]
+    assert "sorted by speed" in lines[-1]
+    assert "next run" in lines[-1]
+
+
+def test_who_looks_from_elsewhere_sees_who_leads() -> None:
+    assert "led by the coordinator on tower" in "\n".join(shown(Scene(snapshot=snapshot())))
+    alone = snapshot(now=run(led_from=None))
+    assert "no coordinator leads it" in "\n".join(shown(Scene(snapshot=alone)))
+    finished = snapshot(now=run(led_from=None, state=RunState.FINISHED))
+    assert "leads" not in "\n".join(shown(Scene(snapshot=finished)))
+
+
+def test_a_ledger_that_does_not_answer_is_told_and_a_short_hiccup_is_not() -> None:
+    assert "has not answered for 2 min" in "\n".join(shown(Scene(snapshot=snapshot(), silent_seconds=120.0)))
+    assert "has not answered" not in "\n".join(shown(Scene(snapshot=snapshot(), silent_seconds=1.0)))

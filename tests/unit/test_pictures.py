@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy
@@ -8,10 +9,13 @@ from PIL import Image
 
 from contract.errors import MissingExtra
 from coordinator.pictures import (
+    NUM_IMAGES,
     Line,
     Panel,
     Pixels,
     Stage,
+    grid_of,
+    images_in,
     pixels_from,
     save_curves,
     save_growth,
@@ -83,3 +87,16 @@ def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch:
 def test_smoothing_keeps_the_length_and_a_constant() -> None:
     assert smooth([3.0] * 7) == [3.0] * 7
     assert smooth([0.0, 3.0, 0.0]) == [1.5, 1.0, 1.5]
+
+
+@pytest.mark.parametrize("size", [16, 28, 64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_images_come_out_of_a_kept_picture_as_they_went_in(size: int, channels: int) -> None:
+    levels = numpy.arange(NUM_IMAGES, dtype=numpy.uint8) * 7
+    images = numpy.broadcast_to(levels[:, None, None, None], (NUM_IMAGES, size, size, channels))
+    file = io.BytesIO()
+    grid_of(numpy.ascontiguousarray(images)).save(file, "PNG")
+    found = images_in(file.getvalue())
+    assert found.shape[0] == NUM_IMAGES
+    assert found.shape[1] == found.shape[2] >= size
+    assert [set(image.ravel().tolist()) for image in found] == [{int(level)} for level in levels]

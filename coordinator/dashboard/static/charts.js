@@ -78,6 +78,11 @@ export class Curves extends Chart {
     this.legend.replaceChildren();
   }
 
+  restyle() {
+    super.restyle();
+    if (this.plot) this.explain(null);
+  }
+
   // `logarithmic` leaves out what is not above zero: it has no place there.
   show(curves, { logarithmic = false } = {}) {
     const named = curves.map((curve) => ({ ...curve, title: curve.held_out ? `${curve.name}, held out` : curve.name }));

@@ -152,7 +152,7 @@ class Page {
     } else if (!words && run && run.state === "failed") {
       words = `The run failed${run.state_reason ? `: ${run.state_reason}` : ""}.`;
     } else if (!words && run && run.state === "running" && run.leading && !run.leading.is_leading) {
-      [words, kind] = ["No coordinator leads this run at present: nothing is handed out or merged until coordinator start.", "odd"];
+      [words, kind] = ["No coordinator leads this run at present: nothing is handed out or merged until somebody runs “coordinator start”.", "odd"];
     }
     const place = byId("notice");
     place.hidden = !words;
@@ -191,7 +191,7 @@ async function begin() {
         return;
       }
       say("run-name", "No run yet");
-      say("run-what", "There is no run in this ledger; coordinator start makes one.");
+      say("run-what", "There is no run in this ledger; “coordinator start” makes one.");
       show("notice", false);
     } else if (answer.status === 401) location.reload();
     else {

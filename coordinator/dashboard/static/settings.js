@@ -33,10 +33,10 @@ export function settle(theme, big, onChange) {
     remember({ type: root.dataset.type || "usual" });
     show();
   });
-  dark.addEventListener("change", () => {
-    if ("chosen" in root.dataset) return;
-    root.dataset.theme = dark.matches ? "dark" : "light";
+  const follow = () => {
+    if (!("chosen" in root.dataset)) root.dataset.theme = dark.matches ? "dark" : "light";
     show();
-  });
-  show();
+  };
+  dark.addEventListener("change", follow);
+  follow();
 }

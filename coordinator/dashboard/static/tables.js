@@ -19,7 +19,7 @@ export function workers(section, now) {
   const others = [silent && `${count(silent)} silent`, gone && `${count(gone)} left`].filter(Boolean).join(", ");
   const more = all > shown.length ? `; the first ${count(shown.length)} are listed` : "";
   say("workers-caption", `${count(here)} here${others ? `, ${others}` : ""}${more}`);
-  say("workers-empty", all ? "" : "Nobody is here yet. Volunteers run worker join.");
+  say("workers-empty", all ? "" : "Nobody is here yet. Volunteers run “worker join”.");
 }
 
 function workerRow(worker, now) {

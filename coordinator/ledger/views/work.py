@@ -142,6 +142,7 @@ class LoggedEvent:
     new_state: str | None
     since: datetime.datetime | None
     volunteer: str | None
+    display_name: str | None
     worker: WorkerId | None
     reason: str | None
 
