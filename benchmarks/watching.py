@@ -28,7 +28,7 @@ _RUN: Final = "WHERE run = 'bench'"
 QUESTIONS: Final = {
     "acceptance": f"{_RUN} ORDER BY num_samples_merged DESC LIMIT 100",
     "bytes": f"{_RUN} ORDER BY sent_bytes DESC LIMIT 100",
-    "contributions": f"{_RUN} ORDER BY number DESC LIMIT 100",
+    "contributions": f"{_RUN} ORDER BY gradient DESC LIMIT 100",
     "coordinators": _RUN,
     "database_health": "",
     "epochs": f"{_RUN} ORDER BY epoch",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
@@ -77,7 +78,9 @@ def test_who_asks_for_their_contribution_gets_their_own(shop: Workshop, observer
     works(shop, bob, 1)
     with bob.engine.begin() as conn:
         own = views.my_contribution(conn, run="class")
+        (line,) = [line for line in views.leaderboard(conn, run="class") if line.volunteer == "bob"]
     assert own is not None
+    assert dataclasses.asdict(own) == {**dataclasses.asdict(own), **dataclasses.asdict(line)}
     assert (own.volunteer, own.place, own.num_samples_merged, own.num_submitted) == ("bob", 2, 4, 1)
     assert own.mean_weight == pytest.approx(1.0)
     assert 0 < own.coded_bytes == own.sent_bytes
