@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-from contract.workloads.base import Hyperparameters
+if TYPE_CHECKING:
+    # Workloads step with what is here.
+    from contract.workloads.base import Hyperparameters
 
 
 def adam_step(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from contract.compressors import CODECS
+from contract.compressors.ladder import AUTO
 from contract.config import Config, Section, Training, export_token, find_config_file, resolve_path
 from contract.deltas import DeltaForm
 from contract.errors import ConfigError
@@ -121,7 +123,7 @@ def _training(config: Config, workload: Workload) -> dict[str, object]:
         "num_epochs": training.num_epochs,
         "gradient_clip_norm": training.gradient_clip_norm,
         **aggregation_of(config),
-        **_optimizer(training),
+        **_optimizer(training, config.compression.codec),
         "local_seconds": _local_seconds(config),
         **settled_codec(config.compression, config.aggregation),
         **_downlink(config, workload),
@@ -153,9 +155,14 @@ def _max_lease_seconds(config: Config) -> int:
     return max(3600, 4 * config.worker.work_unit_timeout)
 
 
-def _optimizer(training: Training) -> dict[str, object]:
+def optimizer_of(codec: str) -> str:
+    """Of gradients; values of a sparse codec come late and in bundles. With `auto` most workers send whole ones."""
+    return "bundled_adam" if codec != AUTO and CODECS.get(codec).is_sparse else "adam"
+
+
+def _optimizer(training: Training, codec: str) -> dict[str, object]:
     if training.mode != "local":
-        return {"optimizer": "adam", "optimizer_options": {}}
+        return {"optimizer": optimizer_of(codec), "optimizer_options": {}}
     options = {"learning_rate": training.outer_learning_rate, "momentum": training.outer_momentum}
     return {"optimizer": "nesterov", "optimizer_options": options}
 

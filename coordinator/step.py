@@ -159,10 +159,12 @@ def _take_over(weights: Mapping[str, Tensor], totals: Mapping[str, Tensor]) -> N
 
 def _move(state: TrainingState, group: Group, totals: Mapping[str, Tensor], how: Mathematics) -> None:
     for name, total in totals.items():
+        weights = state.weights[name]
         parameter = Parameter(
             name=name,
             group=group,
-            weights=state.weights[name].view(-1),
+            weights=weights.view(-1),
             moments={moment: state.moments[f"{moment}/{name}"].view(-1) for moment in how.optimizer.moments},
+            num_rows=weights.shape[0] if weights.dim() > 1 else 1,
         )
         how.optimizer.step(parameter, total, num_steps=state.step, hyperparameters=how.hyperparameters)

@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +24,7 @@ from worker.cli import worker
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference"
+_CODE_WIDTH = 100
 
 
 def pages() -> dict[Path, str]:
@@ -117,10 +119,19 @@ def sql_functions() -> str:
         found = re.search(r"CREATE FUNCTION (volunteer\.\w+\s*\(.*?\))\s*\n?\s*RETURNS (.*?)\nLANGUAGE", text, re.S)
         if found is None:
             continue
-        signature = re.sub(r"\s+", " ", found[1]) + "\n    returns " + re.sub(r"\s+", " ", found[2])
+        signature = _broken_at_commas(found[1]) + "\n" + _broken_at_commas(f"returns {found[2]}", indent="    ")
         comment = " ".join(line.removeprefix("--").strip() for line in text.split("CREATE FUNCTION")[0].splitlines())
         parts += [f"## {file.stem}", comment.strip(), f"```text\n{signature}\n```"]
     return "\n\n".join(parts) + "\n"
+
+
+def _broken_at_commas(code: str, *, indent: str = "") -> str:
+    one_line = re.sub(r"(?<=\() | (?=\))", "", re.sub(r"\s+", " ", code))
+    whole_arguments = re.sub(r"(?<!,) ", "\N{NO-BREAK SPACE}", one_line)
+    lines = textwrap.wrap(
+        whole_arguments, _CODE_WIDTH, initial_indent=indent, subsequent_indent=indent + "    ", break_on_hyphens=False
+    )
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def data_sources() -> str:

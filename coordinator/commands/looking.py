@@ -152,7 +152,7 @@ def export(config_file: Path | None, overrides: tuple[str, ...], name: str | Non
 
     config = load(config_file, overrides)
     for made in exporting.export(ledger(config, config_file).engine, run=name or config.run.name, folder=folder):
-        click.echo(f"{made.file}  {made.num_rows:,} rows")
+        click.echo(f"{made.file}  {made.num_rows:,} {'row' if made.num_rows == 1 else 'rows'}")
 
 
 def _say_trouble(report: object) -> None:

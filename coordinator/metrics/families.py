@@ -24,7 +24,7 @@ _SERVER_ITEMS: Final = {
     "connections to this database": ("barnraise_database_connections", "Sessions: coordinator, workers, onlookers."),
     "free connections of the server": (
         "barnraise_database_free_connections",
-        "Free connections of the server; each worker takes two.",
+        "Free connections of the server; each worker takes up to four.",
     ),
     "time since the server started": ("barnraise_database_uptime_seconds", "Since PostgreSQL was started."),
     "transactions since the last freeze": (

@@ -1,7 +1,8 @@
 """How an aggregate moves the weights, and what is remembered of it.
 
 An optimizer steps one tensor at a time, in place. It promises the same bits for the same tensors, however many threads
-there are, and needs no memory beyond its moments: the gradient's own place is free once it has been read.
+there are, and needs no memory beyond its moments but for a number per row and column: the gradient's own place is free
+once it has been read.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ class Parameter:
     group: Group
     weights: Tensor
     moments: Mapping[str, Tensor]
+    # 1 of a vector.
+    num_rows: int = 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

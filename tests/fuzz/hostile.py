@@ -53,5 +53,7 @@ def _read(decoder: Decoder, name: str, size: int) -> None:
         decoder.read_into(name, start, stop, pieces[start:stop])
     total = torch.zeros(size)
     decoder.add_to(name, total, weight=1.0)
-    torch.testing.assert_close(pieces, whole, rtol=0.0, atol=0.0, equal_nan=True)
-    torch.testing.assert_close(total, whole, rtol=0.0, atol=0.0, equal_nan=True)
+    for found in (pieces, total):
+        # Ten times as fast as the assertion, which is for what is no number, and for saying what differs.
+        if not torch.equal(found, whole):
+            torch.testing.assert_close(found, whole, rtol=0.0, atol=0.0, equal_nan=True)

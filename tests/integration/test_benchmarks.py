@@ -76,7 +76,7 @@ def test_learning_is_measured(capsys: pytest.CaptureFixture[str], tmp_path: Path
 def test_the_efficiency_of_training_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     efficiency.main(["--quick", "--only", "small_transformer", "--workers", "1", "--modes", "async"])
 
-    assert "small_transformer, 1 worker, async, used units" in capsys.readouterr().out
+    assert "small_transformer, 1 worker, async, downlink two_bit, used units" in capsys.readouterr().out
 
 
 def test_attacks_are_tried(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,13 +31,13 @@ def random(seed: int) -> Tensor:
     return torch.randn(NUM_VALUES, generator=torch.Generator().manual_seed(seed))
 
 
-def parameter(optimizer: Optimizer, weights: Tensor) -> Parameter:
+def parameter(optimizer: Optimizer, weights: Tensor, num_rows: int = 1) -> Parameter:
     moments = {moment: torch.zeros_like(weights) for moment in optimizer.moments}
-    return Parameter(name="a", group=GROUP, weights=weights, moments=moments)
+    return Parameter(name="a", group=GROUP, weights=weights, moments=moments, num_rows=num_rows)
 
 
-def stepped(optimizer: Optimizer, gradients: list[Tensor]) -> Parameter:
-    moved = parameter(optimizer, random(0))
+def stepped(optimizer: Optimizer, gradients: list[Tensor], num_rows: int = 1) -> Parameter:
+    moved = parameter(optimizer, random(0), num_rows)
     for num_steps, gradient in enumerate(gradients):
         optimizer.step(moved, gradient.clone(), num_steps=num_steps, hyperparameters=HYPERPARAMETERS)
     return moved
@@ -61,13 +61,15 @@ def test_twenty_steps_go_downhill(optimizer: Optimizer) -> None:
     assert float(moved.weights.norm()) < 0.95 * before
 
 
-def test_the_number_of_threads_changes_no_bit(optimizer: Optimizer) -> None:
+# A vector; rows longer than a stretch; rows of which a stretch has many.
+@pytest.mark.parametrize("num_rows", [1, 2, 269])
+def test_the_number_of_threads_changes_no_bit(optimizer: Optimizer, num_rows: int) -> None:
     gradients = [random(seed) for seed in (1, 2, 3)]
     before = torch.get_num_threads()
     results = []
     for num_threads in (1, 4):
         torch.set_num_threads(num_threads)
-        results.append(stepped(optimizer, gradients))
+        results.append(stepped(optimizer, gradients, num_rows))
     torch.set_num_threads(before)
     one, four = results
     assert torch.equal(one.weights, four.weights)

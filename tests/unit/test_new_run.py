@@ -59,6 +59,21 @@ def test_local_steps_are_merged_with_momentum() -> None:
 
 
 @pytest.mark.parametrize(
+    ("overrides", "optimizer"),
+    [
+        (["compression.codec=none"], "adam"),
+        (["compression.codec=sign"], "adam"),
+        (["compression.codec=sparse"], "bundled_adam"),
+        (["compression.codec=topk", "training.mode=async"], "bundled_adam"),
+        (["compression.codec=auto"], "adam"),
+        (["compression.codec=sparse", "training.mode=local"], "nesterov"),
+    ],
+)
+def test_gradients_that_come_in_bundles_are_stepped_as_such(overrides: list[str], optimizer: str) -> None:
+    assert new_run(config_of(*overrides), config_file=None).training["optimizer"] == optimizer
+
+
+@pytest.mark.parametrize(
     ("overrides", "kept"),
     [
         (["training.mode=sync"], 1.0),

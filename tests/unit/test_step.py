@@ -47,12 +47,12 @@ B = Group(name="b", parameters=("b.weight",), learning_rate="learning_rate_d")
 PLAIN = vectors_of(A, B)
 
 
-def how(vectors: Vectors = PLAIN, privacy: Privacy | None = None) -> Mathematics:
+def how(vectors: Vectors = PLAIN, privacy: Privacy | None = None, optimizer: str = "adam") -> Mathematics:
     return Mathematics(
         vectors=vectors,
         hyperparameters=HYPERPARAMETERS,
         recipe=Recipe(rule=AGGREGATORS.build("mean")),
-        optimizer=OPTIMIZERS.build("adam"),
+        optimizer=OPTIMIZERS.build(optimizer),
         privacy=privacy,
     )
 
@@ -124,6 +124,19 @@ def test_adam_without_decay_is_torchs_adam() -> None:
         weight.grad = random(step + 1)["b.weight"]
         optimizer.step()
     assert torch.equal(state.weights["b.weight"], weight.detach())
+
+
+def test_an_optimizer_is_told_which_values_are_a_row() -> None:
+    bundled = how(optimizer="bundled_adam")
+    state = TrainingState.start(random(0), bundled)
+    rows, columns = torch.tensor([1.0, 2.0, 4.0, 8.0, 1.0, 1.0, 3.0])[:, None], torch.tensor([1.0, 10.0, 100.0])
+    # A single value missing: its square is expected from those of its row and column.
+    slope = rows * columns
+    slope[3, 1] = 0.0
+    advance(state, [gradient(1, {**random(1), "b.weight": slope})], bundled)
+    way = (random(0)["b.weight"] - state.weights["b.weight"]) / 0.03
+    expected = slope / (slope.square().sum(1)[:, None] * slope.square().sum(0) / slope.square().sum()).sqrt()
+    torch.testing.assert_close(way, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_gradients_count_by_their_weights() -> None:

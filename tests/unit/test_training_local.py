@@ -27,7 +27,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("codec", ["none", "fp16"])
+@pytest.mark.parametrize("codec", ["none", "fp16", "sparse"])
 def test_an_mlp_learns_the_glyphs(codec: str) -> None:
     workload = WORKLOADS.build("mlp")
     run = local_run(workload, dataset_for(workload, num_samples=None), codec=codec, batch_size=64)

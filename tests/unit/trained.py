@@ -11,6 +11,7 @@ from contract.sources import SOURCES, Batch, Dataset, Split
 from contract.tensors import pack
 from contract.workloads import WORKLOADS, Workload
 from contract.workloads.base import GradientResult, Hyperparameters
+from coordinator.new_run import optimizer_of
 from coordinator.optimizers import OPTIMIZERS
 from coordinator.training_local import LocalRun, Schooling
 
@@ -60,7 +61,7 @@ def local_run(
             batches_per_unit=batches_per_unit,
             units_per_update=units_per_update,
             hyperparameters=hyperparameters or workload.hyperparameters,
-            optimizer=OPTIMIZERS.build("nesterov" if mode == "local" else "adam"),
+            optimizer=OPTIMIZERS.build("nesterov" if mode == "local" else optimizer_of(codec)),
             codec=CODECS.build(codec),
         ),
     )
