@@ -32,7 +32,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest -n 2 tests/unit
 
 test: $(INSTALLED)
 	$(BIN)/pytest -n 2 -m 'not nightly'
