@@ -10,9 +10,9 @@ import numpy.typing as npt
 from coordinator.aggregators.compiled.machine import compiled_and_kept, compiled_in_lanes, floats
 
 # So many values of each vector stay in a core's second cache while all pairs of vectors are formed.
-_PAIRED_VALUES: Final = 4096
-# So many sums stay in a core's first cache while the vectors pass by.
-_SUMMED_VALUES: Final = 2048
+_PAIRED_VALUES: Final = 8192
+# So many sums stay in a cache while the vectors pass by; shorter stretches of each are read less far ahead.
+_SUMMED_VALUES: Final = 8192
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
