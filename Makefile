@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup demo walkthrough check test nightly bench docs clean
+.PHONY: setup demo walkthrough lint check test nightly bench docs clean
 .DEFAULT_GOAL := setup
 
 setup: $(INSTALLED)
@@ -27,11 +27,13 @@ demo: $(INSTALLED)
 walkthrough: $(INSTALLED)
 	$(BIN)/python -m tests.acceptance.walkthrough
 
-check: $(INSTALLED)
+lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+check: lint
 	$(BIN)/pytest -n 2 tests/unit
 
 test: $(INSTALLED)
