@@ -44,7 +44,7 @@ CATALOGUE: Final = f"""
       FROM pg_proc WHERE pronamespace::regnamespace::text IN {OURS}
     UNION ALL
     SELECT 8, format('view %s AS %s', c.oid::regclass,
-                     regexp_replace(pg_get_viewdef(c.oid), '\\m(schema_version|runs|gradients)\\.', '', 'g'))
+                     regexp_replace(pg_get_viewdef(c.oid), '\\m(schema_version|runs|gradients|counted|p)\\.', '', 'g'))
       FROM pg_class c WHERE c.relnamespace::regnamespace::text IN {OURS} AND c.relkind = 'v'
     UNION ALL
     SELECT 9, format('database: %s', grants(datacl)) FROM pg_database WHERE datname = current_database()
