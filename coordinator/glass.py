@@ -50,6 +50,7 @@ class Glass:
         self._snapshot: Snapshot | None = None
         self._failing_since: float | None = None
         self._refusal = ""
+        self._times_forgotten = 0
         self._stop, self._wake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._look, name="screen", daemon=True)
         self._live = Live(console=console, screen=True, refresh_per_second=2, get_renderable=self._drawn)
@@ -87,6 +88,7 @@ class Glass:
     def look_now(self, *, forget: bool = False) -> None:
         """At once, and not when it is due; what was seen last is shown no more where it is to be forgotten."""
         if forget:
+            self._times_forgotten += 1
             self._snapshot, self._refusal = None, ""
         self._wake.set()
 
@@ -97,10 +99,13 @@ class Glass:
                 self._wake.clear()
                 if self._stop.is_set():
                     return
-            began = time.monotonic()
+            began, forgotten = time.monotonic(), self._times_forgotten
             pause = _SHORTEST_PAUSE_SECONDS
             try:
-                self._snapshot = self._look_once()
+                found = self._look_once()
+                # A look that began before something was to be forgotten saw just that.
+                if forgotten == self._times_forgotten:
+                    self._snapshot = found
             except BarnraiseError as error:
                 self._failing_since = self._failing_since or began
                 self._refusal = str(error).splitlines()[0]
