@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +21,10 @@ ConnectAs = Callable[[str, str], Connection]
 # An example's time is the machine's business; what must be fast has a benchmark.
 hypothesis.settings.register_profile("barnraise", deadline=None)
 hypothesis.settings.load_profile("barnraise")
+
+# A shell that runs the tests behind it has them ignore Ctrl-C, and so would every process that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SERVER = pytest.StashKey[Server]()
 SESSION = pytest.StashKey[TestSession]()
