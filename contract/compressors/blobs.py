@@ -7,7 +7,7 @@ from typing import Final
 
 from torch import Tensor
 
-from contract.compressors.base import Codec, Decoder, ReadRange, Stored
+from contract.compressors.base import Codec, Decoder, Floats, ReadRange, Stored
 from contract.compressors.none import Whole
 from contract.tensors import BlobFault, Manifest, TensorSpec, pack
 
@@ -69,7 +69,7 @@ class _Parted:
     def read_into(self, name: str, start: int, stop: int, out: Tensor) -> None:
         self._decoders[name].read_into(name, start, stop, out)
 
-    def in_place(self, name: str, start: int, stop: int) -> Tensor | None:
+    def in_place(self, name: str, start: int, stop: int) -> Floats | None:
         return self._decoders[name].in_place(name, start, stop)
 
     def add_to(self, name: str, total: Tensor, *, weight: float) -> None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from contract.compressors.base import CHUNK_VALUES, ChunkedDecoder, Decoder, Stored
+from contract.compressors.base import CHUNK_VALUES, ChunkedDecoder, Decoder, Floats, Stored
 from contract.tensors import Manifest, TensorSpec
 
 
@@ -39,9 +39,8 @@ class _Decoder(ChunkedDecoder):
     def __init__(self, stored: Stored) -> None:
         self._stored = stored
 
-    def in_place(self, name: str, start: int, stop: int) -> Tensor | None:
-        found = self._stored.values(name, start, stop)
-        return found if found.dtype is torch.float32 else None
+    def in_place(self, name: str, start: int, stop: int) -> Floats | None:
+        return self._stored.floats(name, start, stop)
 
     def read_into(self, name: str, start: int, stop: int, out: Tensor) -> None:
         out.copy_(self._stored.values(name, start, stop))

@@ -16,6 +16,8 @@ from coordinator.aggregators.sorting import sort_rows
 
 if TYPE_CHECKING:
     from coordinator.aggregators.compiled.folds import Kernel
+    from coordinator.aggregators.compiled.mixing import Mixer
+    from coordinator.aggregators.compiled.rows import Rows
 
 # Whose values were used is counted on the first so many of each stretch: to count everywhere would double the work.
 _COUNTED_VALUES: Final = BLOCK_VALUES // 2
@@ -129,53 +131,65 @@ class Folded:
     _num_counted: int = 0
 
     def fill(self, totals: Mapping[str, Tensor]) -> None:
-        num_rows = len(self.contributions) if self.mixing is None else len(self.mixing)
-        kernel = self._kernel(num_rows)
-        if kernel is not None and self.mixing is None:
+        kernel = self._kernel()
+        if self.is_compiled and (self.mixing is not None or kernel is not None):
             self._fill_in_place(kernel, totals)
             return
         layout = Layout(sizes={name: total.numel() for name, total in totals.items()}, length=self.length)
-        room = torch.empty(num_rows + 2, self.length, dtype=torch.float32)
+        room = torch.empty(self._num_rows + 2, self.length, dtype=torch.float32)
         read = room if self.mixing is None else torch.empty(len(self.contributions), self.length, dtype=torch.float32)
         for stretch in layout.stretches():
             filled = read_rows(self.contributions, stretch, read)
             if self.mixing is not None:
                 mix_rows(self.mixing, read, room, filled)
             found = room[-1, :filled]
-            if kernel is None:
-                self._fold(room[:-2, :filled], room[-2, :filled], found)
-            else:
-                self._fold_compiled(kernel, room[:-2, :filled], found)
+            spare = None if self.is_compiled else room[-2, :filled]
+            self._fold(room[:-2, :filled], found, min(filled, _COUNTED_VALUES), spare=spare)
             for piece in stretch:
                 totals[piece.name][piece.start : piece.stop].copy_(found[piece.place])
 
-    def _kernel(self, num_rows: int) -> Kernel | None:
-        if not self.is_compiled:
+    @property
+    def _num_rows(self) -> int:
+        return len(self.contributions) if self.mixing is None else len(self.mixing)
+
+    def _kernel(self) -> Kernel | None:
+        if not self.is_compiled or self._num_rows > MOST_COMPILED_ROWS:
             return None
         from coordinator.aggregators.compiled import folds
 
-        return folds.kernel(self.fold, num_rows)
+        return folds.kernel(self.fold, self._num_rows)
 
-    def _fill_in_place(self, kernel: Kernel, totals: Mapping[str, Tensor]) -> None:
+    def _fill_in_place(self, kernel: Kernel | None, totals: Mapping[str, Tensor]) -> None:
         from coordinator.aggregators.compiled.rows import Reader
 
-        used = np.zeros(len(self.contributions))
         layout = Layout(sizes={name: total.numel() for name, total in totals.items()}, length=self.length_in_place)
         reader = Reader(contributions=self.contributions, length=layout.length)
+        mixer = None if self.mixing is None else self._mixer(is_long=kernel is None)
         for stretch in layout.stretches():
             for piece, rows in reader.pieces(stretch):
-                number = piece.stop - piece.start
-                num_counted = min(number, max(0, _COUNTED_VALUES - piece.at))
-                kernel(rows, totals[piece.name][piece.start : piece.stop].numpy(), num_counted, used)
-                self._num_counted += num_counted
-        self._add_used(torch.from_numpy(used))
+                total = totals[piece.name][piece.start : piece.stop]
+                if mixer is None:
+                    assert kernel is not None
+                    self._fold_compiled(kernel, rows, total, piece.at)
+                    continue
+                for start, mixed, values in mixer.stretches(rows, len(total)):
+                    found = total[start : start + values.shape[1]]
+                    if kernel is not None:
+                        self._fold_compiled(kernel, mixed, found, piece.at + start)
+                    else:
+                        self._fold(values, found, _num_counted(len(found), piece.at + start))
 
-    def _fold_compiled(self, kernel: Kernel, values: Tensor, out: Tensor) -> None:
-        from coordinator.aggregators.compiled.rows import Rows
+    def _mixer(self, *, is_long: bool) -> Mixer:
+        from coordinator.aggregators.compiled.mixing import Mixer
 
-        used = np.zeros(len(values))
-        num_counted = min(values.shape[1], _COUNTED_VALUES)
-        kernel(Rows.of(list(values), [1.0] * len(values)), out.numpy(), num_counted, used)
+        assert self.mixing is not None
+        factors = [contribution.factor for contribution in self.contributions]
+        return Mixer.of(self.mixing * torch.tensor(factors, dtype=torch.float64), is_long=is_long)
+
+    def _fold_compiled(self, kernel: Kernel, rows: Rows, out: Tensor, at: int) -> None:
+        used = np.zeros(self._num_rows)
+        num_counted = _num_counted(len(out), at)
+        kernel(rows, out.numpy(), num_counted, used)
         self._num_counted += num_counted
         self._add_used(torch.from_numpy(used))
 
@@ -191,13 +205,19 @@ class Folded:
             found[place] = share
         return found
 
-    def _fold(self, values: Tensor, spare: Tensor, out: Tensor) -> None:
+    def _fold(self, values: Tensor, out: Tensor, num_counted: int, *, spare: Tensor | None = None) -> None:
+        """Without a row to spare machine code sorts."""
         # Sorting loses track of whose a value is.
-        counted = values[:, :_COUNTED_VALUES].clone()
+        counted = values[:, :num_counted].clone()
         rows = list(values)
-        sort_rows(rows, spare, self.fold.wanted(len(rows)))
+        if spare is None:
+            from coordinator.aggregators.compiled import sorts
+
+            sorts.sort_rows(values, self.fold.wanted(len(rows)))
+        else:
+            sort_rows(rows, spare, self.fold.wanted(len(rows)))
         chosen = self.fold.chosen(rows)
-        self._count(counted, torch.stack([row[:_COUNTED_VALUES] for row in chosen]))
+        self._count(counted, torch.stack([row[:num_counted] for row in chosen]))
         # Of a zero and its negative a vector unit picks another minimum than a scalar one: here is one zero only.
         mean_row(chosen, out).add_(0.0)
 
@@ -209,6 +229,11 @@ class Folded:
 
     def _add_used(self, used: Tensor) -> None:
         self._used = used if self._used is None else self._used + used
+
+
+def _num_counted(number: int, at: int) -> int:
+    """Of so many values that begin at `at` of a stretch."""
+    return min(number, max(0, _COUNTED_VALUES - at))
 
 
 def mix_rows(mixing: Tensor, read: Tensor, rows: Tensor, filled: int) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from coordinator.aggregators.base import Centre, Combination, Contribution
 from coordinator.aggregators.chunks import Layout
-from coordinator.aggregators.folding import MOST_COMPILED_ROWS, Fold, Folded
+from coordinator.aggregators.folding import Fold, Folded
 from coordinator.aggregators.gram import distances_to, gram_of, product
 
 # So many values of all vectors together are looked at at a time: 4 MB as they are read, 8 as float64. They stay in a
@@ -117,7 +117,7 @@ class Stack:
             num_gradients=len(self.contributions),
             length=self._layout(max(len(contributions), len(rows))).length,
             length_in_place=self._long_layout().length,
-            is_compiled=self.is_compiled and len(rows) <= MOST_COMPILED_ROWS,
+            is_compiled=self.is_compiled,
         )
 
     def _gram_of_contributions(self) -> Tensor:

@@ -23,13 +23,19 @@ def cut(vector: Tensor, sizes: Mapping[str, int]) -> dict[str, Tensor]:
 
 
 def contributions(
-    vectors: Tensor, sizes: Mapping[str, int], *, weights: Sequence[float] | None = None, codec: str = "none"
+    vectors: Tensor,
+    sizes: Mapping[str, int],
+    *,
+    weights: Sequence[float] | None = None,
+    codec: str = "none",
+    at: int = 0,
 ) -> list[Contribution]:
+    """Blobs that begin `at` bytes after where numbers usually do."""
     how = CODECS.build(codec)
     found = []
     for number, vector in enumerate(vectors):
         tensors = cut(vector, sizes)
-        blob = encoded(how, tensors, seed=number)
+        blob = memoryview(bytes(at) + encoded(how, tensors, seed=number))[at:]
         found.append(
             Contribution(
                 gradient=GradientId(number),

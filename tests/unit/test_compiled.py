@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from coordinator.aggregators import AGGREGATORS
-from coordinator.aggregators.compiled import WORTH_VALUES, folds, is_available
+from coordinator.aggregators.compiled import WORTH_VALUES, folds, is_available, sorts
 from coordinator.aggregators.folding import Middle
 from coordinator.preaggregators import PREAGGREGATORS
 from coordinator.recipe import Recipe
-from tests.unit.gradients import combined, contributions, random_vectors
+from tests.unit.gradients import combined, contributions, filled, random_vectors
 from tests.unit.rule_references import REFERENCES
 from tests.unit.test_every_rule import EVERY, SIZES, TRIALS, WHOLE, F, recipe
 
@@ -67,6 +67,48 @@ def test_folds_and_sums_have_the_same_bits(name: str, trial: str) -> None:
         recipe(name), TRIALS[trial], weights=[1.0 + i % 3 for i in range(len(TRIALS[trial]))]
     )
     assert found.numpy().tobytes() == expected.numpy().tobytes()
+
+
+@pytest.mark.parametrize("name", TO_THE_BIT)
+def test_more_vectors_than_registers_hold_have_the_same_bits(name: str) -> None:
+    (found, shares), (expected, expected_shares) = both(recipe(name), random_vectors(23, WHOLE), sizes=SIZES)
+    assert torch.equal(found, expected)
+    assert shares == pytest.approx(expected_shares, abs=1e-9)
+
+
+@pytest.mark.parametrize("num_vectors", [7, 20, 23])
+def test_nobody_sees_when_a_fold_of_mixed_vectors_is_ready(num_vectors: int) -> None:
+    nearest = PREAGGREGATORS.build("nnm", {"num_byzantine": 1})
+    how = in_machine_code(dataclasses.replace(recipe("trimmed_mean", num_byzantine=1), before=(nearest,)))
+    vectors = random_vectors(num_vectors, WHOLE)
+    while_it_is_compiled, _ = combined(how, vectors, sizes=SIZES)
+    folds.finish()
+    afterwards, _ = combined(how, vectors, sizes=SIZES)
+    assert torch.equal(afterwards, while_it_is_compiled)
+    torch.testing.assert_close(afterwards, combined(in_torch(how), vectors, sizes=SIZES)[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_rows", [1, 2, 5, 64, 101])
+@pytest.mark.parametrize("length", [1, 63, 64, 200])
+def test_wanted_rows_are_sorted(num_rows: int, length: int) -> None:
+    rows = random_vectors(num_rows, length)
+    expected = rows.sort(dim=0).values
+    wanted = range(num_rows // 3, num_rows - num_rows // 3)
+    sorts.sort_rows(rows, wanted)
+    for row in wanted:
+        assert torch.equal(rows[row], expected[row])
+
+
+@pytest.mark.parametrize("name", ["median", "krum", "nnm"])
+def test_a_blob_that_begins_anywhere_is_read(name: str) -> None:
+    vectors = random_vectors(12, WHOLE)
+    how = in_machine_code(recipe("trimmed_mean" if name == "nnm" else name, num_byzantine=1))
+    if name == "nnm":
+        how = dataclasses.replace(how, before=(PREAGGREGATORS.build("nnm", {"num_byzantine": 1}),))
+    expected, _ = combined(how, vectors, sizes=SIZES)
+    folds.finish()
+    found = filled(how.combine(contributions(vectors, SIZES, at=3), SIZES), SIZES)
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("name", TO_THE_BIT)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from contract.compressors.base import Floats
 from coordinator.aggregators.base import Contribution
 from coordinator.aggregators.chunks import Piece
 
@@ -21,15 +22,20 @@ class Rows:
 
     addresses: npt.NDArray[np.int64]
     factors: npt.NDArray[np.float32]
-    held: Sequence[Tensor]
+    held: Sequence[Tensor | Floats]
 
     @classmethod
-    def of(cls, held: Sequence[Tensor], factors: Sequence[float]) -> Self:
+    def of(cls, held: Sequence[Tensor | Floats], factors: Sequence[float]) -> Self:
         return cls(
-            addresses=np.array([row.data_ptr() for row in held], dtype=np.int64),
+            addresses=np.array([_address(row) for row in held], dtype=np.int64),
             factors=np.array(factors, dtype=np.float32),
             held=held,
         )
+
+
+def _address(row: Tensor | Floats) -> int:
+    found: int = row.data_ptr() if isinstance(row, Tensor) else row.__array_interface__["data"][0]
+    return found
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -49,7 +55,7 @@ class Reader:
         for piece in stretch:
             yield piece, Rows.of([self._row(place, piece) for place in range(len(self.contributions))], factors)
 
-    def _row(self, place: int, piece: Piece) -> Tensor:
+    def _row(self, place: int, piece: Piece) -> Tensor | Floats:
         decoder = self.contributions[place].decoder
         there = decoder.in_place(piece.name, piece.start, piece.stop)
         if there is not None:
