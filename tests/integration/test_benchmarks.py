@@ -11,6 +11,8 @@ from contract.compressors import CODECS
 from tests.servers.databases import Database
 from tests.servers.server import connect
 
+pytestmark = pytest.mark.own_server
+
 
 def test_the_queue_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     queue.main(["--quick", "--only", "depth"])

@@ -11,6 +11,8 @@ from tests.integration.moving_time import silence
 from tests.integration.workshop import Person, Workshop, open_workshop
 from tests.servers.databases import Database
 
+pytestmark = pytest.mark.own_server
+
 AUTO = {"training": {"num_workunits_per_update": "auto"}}
 
 

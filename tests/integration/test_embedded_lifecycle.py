@@ -25,6 +25,8 @@ from tests.integration.embedded_support import (
 )
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.own_server
+
 KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
 START = """
 import sys

@@ -24,6 +24,8 @@ from tests.integration.embedded_support import (
     public_folder,
 )
 
+pytestmark = pytest.mark.own_server
+
 
 @pytest.fixture
 def settings() -> Iterator[EmbeddedSettings]:

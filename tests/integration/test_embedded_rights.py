@@ -8,6 +8,8 @@ import pytest
 from coordinator.embedded import ensure_running
 from tests.integration.embedded_support import connect, connect_as_superuser, new_settings
 
+pytestmark = pytest.mark.own_server
+
 
 def test_a_login_can_enter_no_database_it_was_not_invited_to() -> None:
     with new_settings() as settings:

@@ -12,6 +12,8 @@ import pytest
 from coordinator.embedded import EmbeddedSettings, RunningServer, ensure_running, status, stop
 from tests.integration.embedded_support import connect, connect_as_superuser, needs_proc, needs_root, new_settings
 
+pytestmark = pytest.mark.own_server
+
 
 @pytest.fixture(scope="module")
 def settings() -> Iterator[EmbeddedSettings]:

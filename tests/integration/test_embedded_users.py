@@ -17,6 +17,8 @@ from coordinator.embedded.account import Account, can_traverse
 from coordinator.embedded.binaries import find_binaries
 from tests.integration.embedded_support import ROOT, connect, free_port, needs_root, public_folder, python
 
+pytestmark = pytest.mark.own_server
+
 LIFE = """
 import sys
 from pathlib import Path

@@ -17,6 +17,8 @@ from tests.servers.databases import Database, Workshop
 from tests.servers.embedded import embedded_server_url, wheel_binaries
 from tests.servers.server import Login, Server, connect
 
+pytestmark = pytest.mark.own_server
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -152,12 +154,12 @@ def test_a_server_that_cannot_be_had_is_one_clear_line(environment: dict[str, st
 
 def test_the_header_names_server_and_backend(server: Server) -> None:
     url = server.admin.render_as_string(hide_password=False)
-    done = _pytest("tests/integration", "-k", "nothing", environment={"TEST_DATABASE_URL": url})
+    done = _pytest("tests/integration/test_harness.py", "-k", "nothing", environment={"TEST_DATABASE_URL": url})
     assert f"PostgreSQL: {server.version}, TEST_DATABASE_URL ({server.host}:{server.port})" in done.stdout
 
 
 def test_unit_tests_start_no_server() -> None:
-    done = _pytest("tests/unit", "-k", "nothing", environment={"TEST_POSTGRES_BINARIES": "/nowhere"})
+    done = _pytest("tests/unit/test_tensors.py", "-k", "nothing", environment={"TEST_POSTGRES_BINARIES": "/nowhere"})
     assert "PostgreSQL: none" in done.stdout
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Iterator
 
 import psycopg
@@ -160,12 +159,11 @@ def _seconds_waiting(hood: Neighbourhood, pid: int) -> float:
     waiting = f"""SELECT coalesce(max(extract(epoch FROM clock_timestamp() - query_start)), 0)::double precision
                     FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'ClientWrite'"""
     seconds = 0.0
-    for _ in range(20):
+    for _ in range(200):
         with hood.coordinator.begin() as conn:
             seconds = conn.exec_driver_sql(waiting).scalar_one()
         if not seconds:
             break
-        time.sleep(SHORT / 20)
     return seconds
 
 

@@ -18,6 +18,8 @@ from coordinator.embedded.certificate import ensure_certificate
 from tests.integration.embedded_support import connect, lan_address, needs_proc, new_settings, python
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.own_server
+
 SIZE = 64 * 1024 * 1024
 
 

@@ -25,6 +25,8 @@ from coordinator.embedded.front_order import FrontOrder, FrontRecord, GateLimits
 from tests.integration.embedded_support import ROOT, connect, free_port, lan_address, new_settings, public_folder
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.own_server
+
 SSL_REQUEST = struct.pack("!II", 8, 80877103)
 GSSENC_REQUEST = struct.pack("!II", 8, 80877104)
 CANCEL_REQUEST = struct.pack("!IIII", 16, 80877102, 1, 2)
