@@ -49,6 +49,7 @@ def test_a_coordinator_killed_at_any_statement_of_a_merge_changes_no_bit(tmp_pat
         assert stage.value("SELECT count(*) FROM ledger.model_versions WHERE is_keyframe") < NUM_UPDATES / 2
 
 
+@pytest.mark.nightly
 def test_where_versions_travel_whole_a_killed_coordinator_changes_no_bit(tmp_path: Path, database: Database) -> None:
     table, event, condition = PUBLISHING["its delta"]
     publishing = {**PUBLISHING, "its delta": (table, event, condition.replace("'delta'", "'weights'"))}

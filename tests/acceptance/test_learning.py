@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -149,10 +150,15 @@ def school(tmp_path: Path, database: Database) -> School:
     return School(folder=tmp_path, database=database)
 
 
-def in_each_mode(sync: Lesson, patiently: Lesson) -> pytest.MarkDecorator:
+def in_each_mode(sync: Lesson, patiently: Lesson, *, async_marks: Sequence[pytest.MarkDecorator] = ()) -> Any:
     return pytest.mark.parametrize(
-        ("mode", "lesson"), [pytest.param("sync", sync, id="sync"), pytest.param("async", patiently, id="async")]
+        ("mode", "lesson"),
+        [pytest.param("sync", sync, id="sync"), pytest.param("async", patiently, id="async", marks=async_marks)],
     )
+
+
+# What `async` costs is seen with the digits; the others take a minute each.
+AT_NIGHT = [pytest.mark.nightly]
 
 
 @in_each_mode(DIGITS, DIGITS_PATIENTLY)
@@ -169,7 +175,7 @@ def test_a_class_tells_the_digits_apart_by_local_steps(school: School) -> None:
     assert 10 * num_updates == DIGITS.num_updates
 
 
-@in_each_mode(LIBRARY, LIBRARY_PATIENTLY)
+@in_each_mode(LIBRARY, LIBRARY_PATIENTLY, async_marks=AT_NIGHT)
 def test_a_class_reads_the_library(school: School, mode: str, lesson: Lesson) -> None:
     found, num_updates = school.class_of(lesson, mode)
     assert found["loss"] <= 1.01 * school.alone(lesson, fresh_updates(mode, num_updates))["loss"]
@@ -189,7 +195,7 @@ def fresh_updates(mode: str, num_updates: int) -> int:
     return num_updates if mode == "sync" else num_updates // 2
 
 
-@in_each_mode(FONT, FONT_PATIENTLY)
+@in_each_mode(FONT, FONT_PATIENTLY, async_marks=AT_NIGHT)
 def test_a_class_draws_more_like_the_font(school: School, mode: str, lesson: Lesson) -> None:
     found, _ = school.class_of(lesson, mode)
     assert found["frechet_distance"] < school.alone(lesson, 0)["frechet_distance"] / 2

@@ -116,7 +116,7 @@ def state(owner: Engine, run: str) -> str | None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("mode", ["sync", "local"])
+@pytest.mark.parametrize("mode", ["sync", pytest.param("local", marks=pytest.mark.nightly)])
 def test_five_kills_of_the_coordinator_change_no_bit(project: Project, owner: Engine, mode: str) -> None:
     project.write_config({**TINY, "training": {**TINY["training"], "mode": mode}})
     undisturbed = train_to_the_end(project, owner, "default")
