@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from contract.config import Config
 from contract.database import check_schema, make_engine
 from contract.deltas import DeltaForm
-from contract.errors import BarnraiseError, LeaseLost, NotFound, RunNotOpen
+from contract.errors import BarnraiseError, LeaseLost, LoginRefused, NotFound, RunNotOpen
 from contract.states import RunState
 from contract.tensors import unpack
 from contract.traces import open_traces
@@ -212,6 +212,9 @@ class Session:
                 if fates is not None:
                     fates.look(conn)
                 ledger.leave(conn, worker=here.joined.worker, reason=reason)
+        except LoginRefused:
+            # Whoever may not come in any more is told so, once.
+            return
         except BarnraiseError as error:
             self.report(Message(text=f"could not say goodbye: {str(error).splitlines()[0]}"))
 
