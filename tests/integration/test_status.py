@@ -120,7 +120,7 @@ def test_a_unit_whose_worker_left_is_at_a_standstill(classroom: Classroom) -> No
     claim(alice, joined)
     with classroom.owner.begin() as conn:
         conn.execute(text("UPDATE ledger.heartbeats SET at = at - interval '1 hour'"))
-    assert any("1 unit at a standstill, its worker is silent" in line for line in wrong(alice))
+    assert any("1 unit at a standstill, because its worker is silent" in line for line in wrong(alice))
 
 
 def hush(room: Classroom, worker: WorkerId, minutes: int = 5) -> None:
