@@ -76,10 +76,14 @@ def _work(signs: Signs) -> Iterator[Ailment]:
             )
     for why in dict.fromkeys(unit.why for unit in signs.stalled):
         held = [unit for unit in signs.stalled if unit.why == why]
+        # The database gives its reason for one unit.
+        because = "because" if len(held) == 1 else "each because"
         yield Ailment(
-            what=f"{_counted(len(held), 'unit')} at a standstill, {why}: "
+            what=f"{_counted(len(held), 'unit')} at a standstill, {because} {why}: "
             + _some([f"{unit.unit} ({unit.volunteer or 'somebody'})" for unit in held]),
-            do="nothing: when its lease ends another worker computes it",
+            do="nothing: when its lease ends another worker computes it"
+            if len(held) == 1
+            else "nothing: when their leases end other workers compute them",
         )
     if run.num_failed:
         yield Ailment(
@@ -95,8 +99,9 @@ def _people(signs: Signs) -> Iterator[Ailment]:
             do=f"ask {suspect.volunteer} what runs there; `coordinator revoke {suspect.volunteer}` ends it",
         )
     if len(signs.suspects) > _MOST_NAMED:
+        more = len(signs.suspects) - _MOST_NAMED
         yield Ailment(
-            what=f"{len(signs.suspects) - _MOST_NAMED} more workers are to be looked at",
+            what=f"{_counted(more, 'more worker')} {'is' if more == 1 else 'are'} to be looked at",
             do="`coordinator status --json` lists all of them",
         )
 

@@ -36,7 +36,8 @@ def told(event: LoggedEvent) -> Text:
             kind = "observer " if event.subject == "observer" else ""
             return Text(f"{kind}{event.reason or what} is {state}", "bold")
         case "num_gradients_per_update", old, new:
-            return Text(f"an update takes {new} gradients now, not {old}{why}")
+            gradients = "gradient" if new == "1" else "gradients"
+            return Text(f"an update takes {new} {gradients} now, not {old}{why}")
         case _:
             return Text(f"the {event.subject} is {event.new_state}{why}", "bold")
 

@@ -16,14 +16,15 @@ _ANY: Final = (*_CLOSE, "topk", "sparse")
 _OPTIONS: Final[dict[str, dict[str, object]]] = {"topk": {"ratio": 0.03}}
 
 
-def settled_codec(compression: Compression, aggregation: Aggregation) -> dict[str, Any]:
-    """ConfigError where there is no such codec, or it has no such option."""
+def settled_codec(compression: Compression, aggregation: Aggregation, *, bears_delay: bool = True) -> dict[str, Any]:
+    """ConfigError where there is no such codec, or it has no such option. `bears_delay`: the run learns from gradients
+    of which most comes later, too."""
     if compression.codec != AUTO:
         CODECS.build(compression.codec, compression.options)
         return {"codec": compression.codec, "codec_options": dict(compression.options), "codec_ladder": None}
     if compression.options:
         raise ConfigError(["compression.options: codec auto picks among several and takes none; remove them"])
-    names = _ANY if aggregation.rule == "mean" and not aggregation.before else _CLOSE
+    names = _ANY if bears_delay and aggregation.rule == "mean" and not aggregation.before else _CLOSE
     return {
         "codec": AUTO,
         "codec_options": {},

@@ -207,7 +207,7 @@ def _workers(scene: Scene, rows: int) -> RenderableType:
     for name in ("samples/s", "units", "accepted"):
         table.add_column(name, justify="right", no_wrap=True)
     if not workers:
-        return _panel(Text("nobody is here yet; the volunteers run `worker join`", "yellow"), "workers")
+        return _panel(_nobody(scene.snapshot), "workers")
     first, shown = 0, workers
     if len(workers) > rows:
         full = max(1, rows - 1)
@@ -227,6 +227,16 @@ def _workers(scene: Scene, rows: int) -> RenderableType:
     if len(workers) > rows:
         table.add_row(_others(first, len(shown), len(workers)), style="dim")
     return _panel(table, f"workers: {scene.snapshot.run.num_workers:,} here")
+
+
+def _nobody(snapshot: Snapshot) -> Text:
+    state, names = snapshot.run.state, ", ".join(snapshot.took_part)
+    if state in (RunState.FINISHED, RunState.FAILED):
+        end = "is finished" if state is RunState.FINISHED else "has failed"
+        who = f"; who took part: {names}" if names else ""
+        return Text(f"the run {end}, nobody is here any more{who}")
+    here = f"nobody is here any more ({names})" if names else "nobody is here yet"
+    return Text(f"{here}; the volunteers run `worker join`", "yellow")
 
 
 def _others(first: int, num_shown: int, num_workers: int) -> str:

@@ -15,6 +15,7 @@ import migrations
 from contract.database import SCHEMA_REVISION, engine_for, revision_of
 from contract.errors import MissingRight, SchemaTooNew
 from coordinator.place import Place
+from coordinator.rights import refusal_of_guest
 
 # Any login may make large objects, take advisory locks and write to the log of changes, as PostgreSQL comes. Nobody
 # here needs any of it.
@@ -81,7 +82,8 @@ def _migrate(engine: Engine) -> Migrated:
             protect_database(connection)
             connection.commit()
         except MissingRight as error:
-            raise MissingRight(_what_to_ask(engine, error)) from error
+            connection.rollback()
+            raise MissingRight(refusal_of_guest(connection) or _what_to_ask(engine, error)) from error
         return Migrated(before=before, after=SCHEMA_REVISION)
 
 

@@ -17,6 +17,7 @@ from contract.workloads.base import Workload
 from coordinator.fitting import aggregation_of, least_gradients
 from coordinator.ladder import settled_codec
 from coordinator.ledger.runs import NewRun, RunRecord
+from coordinator.momentum import bears_delay, require_steady
 from coordinator.private_runs import require_private, settings_of
 from coordinator.staleness import Policy
 
@@ -115,6 +116,8 @@ def _training(config: Config, workload: Workload) -> dict[str, object]:
     training, staleness = config.training, config.staleness.model_dump()
     # Refuses an unknown decay before there is a run of it.
     Policy.of(staleness)
+    feedback_decay = feedback_decay_of(training.mode, config.compression.feedback_decay)
+    require_steady(config, feedback_decay=feedback_decay)
     return {
         "workload_version": workload.version,
         "batch_size": training.batch_size,
@@ -125,9 +128,13 @@ def _training(config: Config, workload: Workload) -> dict[str, object]:
         **aggregation_of(config),
         **_optimizer(training, config.compression.codec),
         "local_seconds": _local_seconds(config),
-        **settled_codec(config.compression, config.aggregation),
+        **settled_codec(
+            config.compression,
+            config.aggregation,
+            bears_delay=bears_delay(config, feedback_decay=feedback_decay),
+        ),
         **_downlink(config, workload),
-        "feedback_decay": feedback_decay_of(training.mode, config.compression.feedback_decay),
+        "feedback_decay": feedback_decay,
         "feedback_max_age": config.compression.feedback_max_age,
         "hyperparameters": _changed(training, _HYPERPARAMETERS),
         "staleness": staleness,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from contract.database import check_schema
 from contract.errors import DatabaseError
+from coordinator.ledger import logins
+from coordinator.ledger.logins import Guest
 from coordinator.place import Place
 
 _RIGHTS = text("""
@@ -24,14 +27,34 @@ _RIGHTS = text("""
      WHERE rolname = current_user AND d.datname = current_database()""")
 
 
+_GUESTS_RUN: Final = {
+    Guest.VOLUNTEER: "a volunteer runs `worker join`",
+    Guest.OBSERVER: "an observer looks, with `coordinator status` or `coordinator top`",
+}
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     good: bool
     text: str
 
 
+def refusal_of_guest(conn: Connection) -> str | None:
+    """Whoever was invited lacks no right: they took the wrong command, or the wrong file."""
+    guest = logins.guest(conn)
+    if guest is None:
+        return None
+    return (
+        f"{conn.engine.url.username} is {'an' if guest is Guest.OBSERVER else 'a'} {guest}'s login; "
+        f"this takes the configuration of the run's owner ({_GUESTS_RUN[guest]})"
+    )
+
+
 def findings(place: Place) -> list[Finding]:
     with place.engine.connect() as conn:
+        refusal = refusal_of_guest(conn)
+        if refusal is not None:
+            return [Finding(good=False, text=refusal)]
         row = conn.execute(_RIGHTS).one()
         found = [
             Finding(good=True, text=f"PostgreSQL {row.version}, database {row.database}, user {row.name}"),

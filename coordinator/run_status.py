@@ -35,12 +35,14 @@ _SPARK_WIDTH: Final = 40
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """`losses` are the newest of each name, `workers` those that are here, up to a thousand of them."""
+    """`losses` are the newest of each name, `workers` those that are here, `silent` those that neither left nor were
+    heard of for three heartbeats; up to a thousand of each."""
 
     at: datetime.datetime
     progress: Progress
     leading: Leading | None
     workers: Sequence[SeenWorker]
+    silent: Sequence[SeenWorker]
     losses: Sequence[Loss]
     curves: Sequence[Curve]
     last_version: SeenVersion | None
@@ -75,6 +77,7 @@ def read_status(conn: Connection, *, run: str, push_interval: int | None = None)
         progress=progress,
         leading=leading,
         workers=[worker for worker in views.seen_workers(conn, run=run, most=_MOST_WORKERS) if worker.is_present],
+        silent=views.silent_workers(conn, run=run, most=_MOST_WORKERS),
         losses=list({loss.name: loss for loss in measured}.values()),
         curves=() if head is None else curves(conn, run=run, head=head),
         last_version=newest[0] if newest else None,
@@ -148,11 +151,29 @@ def _led(status: Status) -> Text:
 
 
 def _workers(status: Status) -> Text:
-    if not status.workers:
-        return Text("nobody is here")
-    names = list(dict.fromkeys(worker.display_name for worker in status.workers))
+    line = Text("nobody is here")
+    if status.workers:
+        names = list(dict.fromkeys(worker.display_name for worker in status.workers))
+        line = Text(f"{status.progress.num_workers:,} here: {_some(names)}")
+    if status.silent:
+        names = [f"{_computer(worker)} {_silence(status, worker)}" for worker in status.silent]
+        line.append("; ").append(f"silent: {_some(names)}", "yellow")
+    return line
+
+
+def _some(names: Sequence[str]) -> str:
     more = " and more" if len(names) > _MOST_NAMED else ""
-    return Text(f"{status.progress.num_workers:,} here: {', '.join(names[:_MOST_NAMED])}{more}")
+    return f"{', '.join(names[:_MOST_NAMED])}{more}"
+
+
+def _computer(worker: SeenWorker) -> str:
+    """A person may have several, and only one of them is silent."""
+    name = worker.display_name
+    return name if worker.worker_name in (name, worker.volunteer) else f"{name} ({worker.worker_name})"
+
+
+def _silence(status: Status, worker: SeenWorker) -> str:
+    return f"for {_ago(status, worker.joined_at if worker.last_seen_at is None else worker.last_seen_at)}"
 
 
 def _units(run: Progress) -> Text:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from contract.ids import GradientId
 from coordinator.chain import Link, Walk, anchor_of
-from coordinator.ledger import contributions, runs
+from coordinator.ledger import contributions, records, runs
 from coordinator.ledger.contributions import Merged, OtherwiseMerged
 from coordinator.ledger.runs import RunRecord
 
@@ -53,7 +53,8 @@ class Sum:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """`head`, `whole` and `by_volunteer` are of the sound part."""
+    """`head`, `whole` and `by_volunteer` are of the sound part. `is_compared` with the merges, too: what a volunteer or
+    an observer may read are the links alone."""
 
     run: str
     head: Head | None
@@ -61,6 +62,7 @@ class Verified:
     by_volunteer: Mapping[str, Sum]
     broken: Broken | None
     sought: Sequence[Sought]
+    is_compared: bool
     seconds: float
 
     @property
@@ -78,9 +80,9 @@ def verify(engine: Engine, *, run: str, expected: Sequence[str] = ()) -> Verifie
     # One snapshot: a leader may merge meanwhile. And the server sees to it that nothing is written.
     snapshot = engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     with snapshot as conn, conn.begin():
-        record = runs.read_run(conn, name=run)
         sound = _Sound(expected)
-        broken = _first_broken_link(conn, record, sound) or _first_merge_without_links(conn, record)
+        is_compared = records.sees_everything(conn)
+        broken = _first_broken(conn, run, sound) if is_compared else _first_broken_for_all_to_see(conn, run, sound)
     return Verified(
         run=run,
         head=sound.head,
@@ -88,6 +90,7 @@ def verify(engine: Engine, *, run: str, expected: Sequence[str] = ()) -> Verifie
         by_volunteer=sound.by_volunteer,
         broken=broken,
         sought=[Sought(digits=digits, number=number) for digits, number in sound.sought.items()],
+        is_compared=is_compared,
         seconds=time.monotonic() - began,
     )
 
@@ -111,22 +114,39 @@ class _Sound:
             self.sought.update({sought: link.number for sought in self.sought if digits.startswith(sought)})
 
 
-def _first_broken_link(conn: Connection, record: RunRecord, sound: _Sound) -> Broken | None:
+def _first_broken(conn: Connection, run: str, sound: _Sound) -> Broken | None:
+    record = runs.read_run(conn, name=run)
     is_private = record.training.get("privacy") is not None
     walk = Walk(hash=anchor_of(record.name, record.seed))
     for link, agrees in contributions.stream_links(conn, run=record.run, is_private=is_private):
-        missing = walk.number + 1
-        if link.number > missing:
-            return Broken(number=missing, differs=[f"it is missing, link {link.number} comes next"])
-        differs = walk.step(link)
+        differs: list[str] = []
         if not agrees:
             merged = contributions.find_merged(conn, gradient=link.gradient)
             assert merged is not None
-            differs += _differences(link, merged, record.name, is_private=is_private)
-        if differs:
-            return Broken(number=link.number, differs=differs)
+            differs = _differences(link, merged, record.name, is_private=is_private)
+        if (broken := _broken(walk, link, differs)) is not None:
+            return broken
+        sound.add(link)
+    return _first_merge_without_links(conn, record)
+
+
+def _first_broken_for_all_to_see(conn: Connection, run: str, sound: _Sound) -> Broken | None:
+    records.require_run(conn, run=run)
+    walk = Walk(hash=anchor_of(run, contributions.shown_seed(conn, run=run)))
+    for link in contributions.stream_shown_links(conn, run=run):
+        if (broken := _broken(walk, link)) is not None:
+            return broken
         sound.add(link)
     return None
+
+
+def _broken(walk: Walk, link: Link, differs: Sequence[str] = ()) -> Broken | None:
+    """The next link of the walk, and what else is known to be wrong with it."""
+    missing = walk.number + 1
+    if link.number > missing:
+        return Broken(number=missing, differs=[f"it is missing, link {link.number} comes next"])
+    found = [*walk.step(link), *differs]
+    return Broken(number=link.number, differs=found) if found else None
 
 
 def _differences(link: Link, merged: Merged, run: str, *, is_private: bool) -> list[str]:

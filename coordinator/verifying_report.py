@@ -17,6 +17,8 @@ def lines(found: Verified, *, people: bool = False) -> Iterator[str]:
         state, end = ("the chain is whole", "head") if found.broken is None else ("sound", "last sound one")
         yield f"run {found.run}: {state}: {_extent(found.whole)} ({found.seconds:.1f} s)"
         yield f"{end}: link {found.head.number}, {found.head.hash.hex()}"
+    if not found.is_compared:
+        yield "checked link by link; comparing them with the merges takes the configuration of the run's owner"
     for sought in found.sought:
         if sought.number is not None:
             yield f"expected {sought.digits}: link {sought.number}, unchanged up to there since it was written down"
@@ -42,6 +44,7 @@ def as_json(found: Verified) -> str:
     values = {
         "run": found.run,
         "whole": found.is_whole,
+        "compared": found.is_compared,
         **dataclasses.asdict(found.whole),
         "volunteers": {volunteer: dataclasses.asdict(total) for volunteer, total in _largest_first(found)},
         "head": None if found.head is None else {"number": found.head.number, "hash": found.head.hash.hex()},

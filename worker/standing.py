@@ -50,8 +50,11 @@ class Fates:
         self._merged_up_to, merged = ledger.merged_since(conn, run=self._run, after=self._merged_up_to)
         self._num_accepted_of_all += merged
         # Whoever was told that nobody leads hears at once that somebody does: only a coordinator merges.
-        if time.monotonic() >= self._look_around_at or (merged and not self._is_led):
+        looks_around = time.monotonic() >= self._look_around_at or (merged and not self._is_led)
+        # Nobody wants to hear for long that they are alone when they are not, and one worker may ask at each heartbeat.
+        if looks_around or self._num_workers == 1:
             self._num_workers = ledger.num_present(conn, run=self._run)
+        if looks_around:
             self._is_led = ledger.is_led(conn, run=self._run)
             self._look_around_at = time.monotonic() + _LOOKS_AROUND_EVERY_SECONDS
         self._say()

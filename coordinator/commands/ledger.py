@@ -41,7 +41,8 @@ def verify(
     """Check the chain of contributions: is it what it was?
 
     Goes through it link by link, compares it with the merges, and shows the head, for writing down. Where something was
-    changed, added or taken away, names the first broken link and ends with exit code 12.
+    changed, added or taken away, names the first broken link and ends with exit code 12. A volunteer or an observer,
+    who may not read the merges, checks the links.
     """
     from contract.errors import ChainBroken
     from coordinator import verifying, verifying_report

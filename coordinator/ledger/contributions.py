@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -32,6 +33,12 @@ _LINKS = """
       LEFT JOIN ledger.workers w ON w.id = g.worker_id
       LEFT JOIN ledger.volunteers v ON v.id = w.volunteer_id
      WHERE c.run_id = %b ORDER BY c.number"""
+# All that a hash covers, for whoever may read no more.
+_SHOWN_LINKS = """
+    SELECT number, gradient, unit, attempt, volunteer, worker, version, num_samples, weight, decode(sha256, 'hex'),
+           timestamptz_send(merged_at), decode(previous, 'hex'), decode(hash, 'hex')
+      FROM watch.contributions WHERE run = %t ORDER BY number"""
+_SEED = text("SELECT seed FROM watch.run_definitions WHERE run = :run")
 _GRADIENT = text("""
     SELECT r.name AS run, g.state, g.unit_id, g.attempt, v.name AS volunteer, g.worker_id, g.merged_version,
            g.num_samples, g.weight, g.sha256, timestamptz_send(g.finished_at) AS merged_at
@@ -98,24 +105,19 @@ def stream_links(conn: Connection, *, run: RunId, is_private: bool) -> Iterator[
     with streaming_cursor(conn, name="links", rows_at_a_time=_AT_A_TIME) as cursor:
         cursor.execute(_LINKS, (is_private, run))
         for row in cursor:
-            yield (
-                Link(
-                    number=row[0],
-                    gradient=row[1],
-                    unit=row[2],
-                    attempt=row[3],
-                    volunteer=row[4],
-                    worker=row[5],
-                    version=row[6],
-                    num_samples=row[7],
-                    weight=row[8],
-                    sha256=row[9],
-                    merged_at=_microseconds(row[10]),
-                    previous=row[11],
-                    hash=row[12],
-                ),
-                row[13],
-            )
+            yield _link(row), row[13]
+
+
+def stream_shown_links(conn: Connection, *, run: str) -> Iterator[Link]:
+    """In their order, from the view that everybody may read."""
+    with streaming_cursor(conn, name="links", rows_at_a_time=_AT_A_TIME) as cursor:
+        cursor.execute(_SHOWN_LINKS, (run,))
+        yield from map(_link, cursor)
+
+
+def shown_seed(conn: Connection, *, run: str) -> int:
+    seed: int = conn.execute(_SEED, {"run": run}).scalar_one()
+    return seed
 
 
 def find_merged(conn: Connection, *, gradient: GradientId) -> Merged | None:
@@ -152,6 +154,24 @@ def first_otherwise_merged(conn: Connection, *, run: RunId) -> OtherwiseMerged |
         first_link=row.first,
         linked=[GradientId(gradient) for gradient in row.gradients or ()],
         merged=[GradientId(gradient) for gradient in row.merged or ()],
+    )
+
+
+def _link(row: Sequence[Any]) -> Link:
+    return Link(
+        number=row[0],
+        gradient=row[1],
+        unit=row[2],
+        attempt=row[3],
+        volunteer=row[4],
+        worker=row[5],
+        version=row[6],
+        num_samples=row[7],
+        weight=row[8],
+        sha256=row[9],
+        merged_at=_microseconds(row[10]),
+        previous=row[11],
+        hash=row[12],
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
+from enum import StrEnum
 from typing import Any, Final
 
 import psycopg
@@ -24,8 +25,20 @@ _MAY_CONNECT = text("""
                      JOIN pg_roles r ON r.oid = acl.grantee
                     WHERE d.datname = current_database() AND r.rolname = :role
                       AND acl.privilege_type = 'CONNECT')""")
+# An owner may be in the groups as well, to admit people to them.
+_GUEST = text("""
+    SELECT CASE rolname WHEN 'barnraise_volunteers' THEN 'volunteer' ELSE 'observer' END
+      FROM pg_roles
+     WHERE rolname IN ('barnraise_volunteers', 'barnraise_observers')
+       AND pg_has_role(oid, 'MEMBER') AND NOT pg_has_role(oid, 'MEMBER WITH ADMIN OPTION')
+     ORDER BY rolname DESC LIMIT 1""")
 _END_SESSIONS = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :role")
 _COUNT_SESSIONS = text("SELECT count(*) FROM pg_stat_activity WHERE usename = :role")
+
+
+class Guest(StrEnum):
+    VOLUNTEER = "volunteer"
+    OBSERVER = "observer"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +66,12 @@ def role_here(conn: Connection, name: str) -> str:
 def all_here(conn: Connection) -> str:
     """The group of those who may connect to this database. In capitals, as no volunteer's name is."""
     return role_here(conn, "ALL")
+
+
+def guest(conn: Connection) -> Guest | None:
+    """What this connection's login was invited as; None where it was not, as the owner's."""
+    kind = conn.execute(_GUEST).scalar_one_or_none()
+    return None if kind is None else Guest(kind)
 
 
 def exists(conn: Connection, *, role: str) -> bool:

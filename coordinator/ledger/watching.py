@@ -12,13 +12,14 @@ from contract.errors import NotFound
 from contract.ids import RunId, Version, WorkerId
 from contract.states import RunState
 from coordinator.ledger.events import newest_told
-from coordinator.ledger.views import Acceptance, LoggedEvent, leading, progress
+from coordinator.ledger.views import Acceptance, LoggedEvent, leaderboard, leading, progress
 from coordinator.ledger.views.selecting import records, select
 
 # A curve is read in so many averages: more points than any terminal has columns for it, however long the run.
 _POINTS: Final = 120
 _RECENT_SECONDS: Final = 20.0
 _MOST_WORKERS: Final = 1_000
+_MOST_NAMED: Final = 10
 
 # Of a round only what belongs to it counts.
 _LANDED = text("""
@@ -121,13 +122,15 @@ class WorkerNow:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Workers in the order in which they came, events from the newest to the oldest."""
+    """Workers in the order in which they came, events from the newest to the oldest. Where no worker is left to show,
+    `took_part` has the people who were here, those first who moved the model most; up to ten."""
 
     at: datetime.datetime
     run: RunNow
     curves: tuple[Curve, ...]
     workers: tuple[WorkerNow, ...]
     events: tuple[LoggedEvent, ...]
+    took_part: tuple[str, ...] = ()
 
 
 def look_at(conn: Connection, *, run: str, num_events: int = 30) -> Snapshot:
@@ -140,6 +143,8 @@ def look_at(conn: Connection, *, run: str, num_events: int = 30) -> Snapshot:
         raise NotFound(f"run {run} has no model yet; `coordinator start` makes it")
     landed = conn.execute(_LANDED, {"run": run, "is_async": now.mode == "async", "head": head}).one()
     leader = leading(conn, run=run)
+    workers = _workers(conn, run)
+    places = [] if workers else leaderboard(conn, run=run, most=_MOST_NAMED)
     return Snapshot(
         at=landed.at,
         run=RunNow(
@@ -162,8 +167,9 @@ def look_at(conn: Connection, *, run: str, num_events: int = 30) -> Snapshot:
             led_from=leader.host if leader is not None and leader.is_leading else None,
         ),
         curves=curves(conn, run=run, head=head),
-        workers=_workers(conn, run),
+        workers=workers,
         events=tuple(newest_told(conn, run=run, limit=num_events)),
+        took_part=tuple(place.display_name for place in places),
     )
 
 

@@ -124,6 +124,14 @@ def test_an_empty_ledger_and_an_empty_room_are_said_honestly(
         wait_for(page, "#notice", re.compile("No coordinator leads this run"))
 
 
+def test_what_it_makes_has_no_place_before_there_is_something(browser: Browser, house: OpenHouse) -> None:
+    with visit(browser, house.address) as page:
+        wait_for(page, "#samples-empty", "There is nothing to look at so far.")
+        expect(page.locator("#samples")).to_be_hidden()
+        keep_sample(house.room, 0, picture(40))
+        expect(page.locator("#picture")).to_be_visible()
+
+
 def test_everything_is_shown(browser: Browser, busy: OpenHouse) -> None:
     with visit(browser, busy.address) as page:
         expect(page.locator("#workers-table tbody tr")).to_have_count(2)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from tests.integration.classroom import PASSWORD
+from tests.integration.observers import looking_on
 from tests.integration.workshop import Workshop, open_workshop
 from tests.project import Project
 from tests.servers.databases import Database
@@ -102,6 +104,41 @@ def test_a_broken_chain_is_one_line_and_an_exit_code(project: Project, shop: Wor
     ]
 
 
+@pytest.fixture(params=["ada", "watcher"])
+def looker(request: pytest.FixtureRequest, project: Project, shop: Workshop) -> Iterator[Project]:
+    """The project of somebody who may read the views and nothing else: a volunteer, then an observer."""
+    with looking_on(project.database, shop.owner):
+        password = PASSWORD if request.param == "ada" else "binoculars"
+        project.write_config(user=project.database.role_name(request.param), password=password)
+        yield project
+
+
+def test_who_may_read_the_views_alone_checks_the_links(looker: Project, shop: Workshop) -> None:
+    head = head_of(shop)
+    found = looker.run(*VERIFY, "--expect", head, "--people")
+    assert (found.code, found.err) == (0, "")
+    assert found.out.splitlines()[0].startswith("run class: the chain is whole: 3 contributions, 12 samples")
+    assert found.out.splitlines()[1:] == [
+        f"head: link 3, {head}",
+        "checked link by link; comparing them with the merges takes the configuration of the run's owner",
+        f"expected {head}: link 3, unchanged up to there since it was written down",
+        "ada: 3 contributions, 12 samples",
+    ]
+    assert json.loads(looker.run(*VERIFY, "--json").out)["compared"] is False
+
+
+def test_who_may_read_the_views_alone_finds_the_broken_link(looker: Project, shop: Workshop) -> None:
+    change(shop)
+    found = looker.run(*VERIFY)
+    assert (found.code, "last sound one: link 1, " in found.out) == (12, True)
+    assert found.err == ("coordinator: run class: the first broken link is 2: its hash is not that of what it says\n")
+
+
+def test_a_volunteer_is_told_of_a_run_that_is_not_there(looker: Project) -> None:
+    found = looker.run("ledger", "verify", "--name", "other")
+    assert (found.code, "there is no run named 'other' in this ledger, only class" in found.err) == (4, True)
+
+
 def test_programs_read_what_was_found(project: Project, shop: Workshop) -> None:
     head = head_of(shop)
     whole = json.loads(project.run(*VERIFY, "--json", "--expect", head[:16]).out)
@@ -109,6 +146,7 @@ def test_programs_read_what_was_found(project: Project, shop: Workshop) -> None:
     assert whole == {
         "run": "class",
         "whole": True,
+        "compared": True,
         "num_links": 3,
         "num_samples": 12,
         "volunteers": {"ada": {"num_links": 3, "num_samples": 12}},

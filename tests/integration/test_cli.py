@@ -154,6 +154,27 @@ def test_a_volunteer_may_not_give_the_instructors_commands(project: Project) -> 
     assert (refused.code, "may not do this" in refused.err) == (3, True), refused.err
 
 
+@pytest.mark.parametrize(
+    ("command", "kind", "advice"),
+    [
+        ("invite", "a volunteer's", "a volunteer runs `worker join`"),
+        ("observe", "an observer's", "an observer looks, with `coordinator status` or `coordinator top`"),
+    ],
+)
+def test_who_was_invited_is_told_that_leading_takes_the_owners_file(
+    project: Project, command: str, kind: str, advice: str
+) -> None:
+    project.run(command, "ada")
+    (file,) = project.folder.glob("*/ada.yaml")
+    role = yaml.safe_load(file.read_text("utf-8"))["database"]["user"]
+    login = f"{role} is {kind} login; this takes the configuration of the run's owner ({advice})"
+    for asked in (("start", "--plain"), ("migrate",)):
+        refused = project.run(*asked, "--config", str(file))
+        assert (refused.code, refused.err) == (3, f"coordinator: {login}\n")
+    checked = project.run("check", "--connect", "--config", str(file))
+    assert (checked.code, login in checked.out, "ALTER" in checked.out) == (3, True, False)
+
+
 def test_an_owner_without_createrole_is_told_what_to_ask_for(
     tmp_path: Path, empty_database: Database, workshop: Workshop
 ) -> None:

@@ -88,6 +88,15 @@ def test_what_was_merged_before_is_not_counted(classroom: Classroom) -> None:
     assert late.look() == Standing(num_workers=2, version=1, is_led=False)
 
 
+def test_who_is_alone_hears_of_company_at_the_next_look(classroom: Classroom) -> None:
+    ada = Volunteer(classroom, "ada")
+    assert ada.look().num_workers == 1
+    bob = Volunteer(classroom, "bob")
+    assert ada.look().num_workers == 2
+    Volunteer(classroom, "cleo")
+    assert [ada.look().num_workers, bob.look().num_workers] == [2, 3], "in company it is asked gently"
+
+
 def test_a_worker_hears_whether_a_coordinator_is_at_work(classroom: Classroom) -> None:
     leadership = Leadership(engine=classroom.owner, run=classroom.run)
     assert leadership.hold()

@@ -12,7 +12,7 @@ import yaml
 from rich.console import Console
 from sqlalchemy import Engine, text
 
-from contract.ids import Version
+from contract.ids import Version, WorkerId
 from contract.states import RunState
 from coordinator import leaderboard, run_status
 from coordinator.exporting import export
@@ -120,7 +120,43 @@ def test_a_unit_whose_worker_left_is_at_a_standstill(classroom: Classroom) -> No
     claim(alice, joined)
     with classroom.owner.begin() as conn:
         conn.execute(text("UPDATE ledger.heartbeats SET at = at - interval '1 hour'"))
-    assert any("1 unit at a standstill, its worker is silent" in line for line in wrong(alice))
+    assert any("1 unit at a standstill, because its worker is silent" in line for line in wrong(alice))
+
+
+def hush(room: Classroom, worker: WorkerId, minutes: int = 5) -> None:
+    with room.owner.begin() as conn:
+        conn.execute(
+            text("UPDATE ledger.heartbeats SET at = at - make_interval(mins => :minutes) WHERE worker_id = :worker"),
+            {"minutes": minutes, "worker": worker},
+        )
+
+
+def test_who_is_silent_is_named_to_everybody(classroom: Classroom, observer: Engine) -> None:
+    alice, bob = classroom.invite("alice"), classroom.invite("bob")
+    join(alice)
+    hush(classroom, join(bob).worker)
+    for engine in (classroom.owner, alice, observer):
+        assert "1 here: alice; silent: bob (laptop) for 5 min" in shown(engine)
+        told = json.loads(run_status.as_json(status(engine)))
+        assert [worker["volunteer"] for worker in told["workers"]] == ["alice"]
+        assert [worker["volunteer"] for worker in told["silent"]] == ["bob"]
+
+
+def test_with_nobody_here_the_last_to_fall_silent_comes_first(classroom: Classroom) -> None:
+    for minutes, name in ((7, "alice"), (2, "bob")):
+        hush(classroom, join(classroom.invite(name), name).worker, minutes)
+    assert "nobody is here; silent: bob for 2 min, alice for 7 min" in shown(classroom.owner)
+
+
+def test_who_left_or_came_again_is_not_silent(classroom: Classroom) -> None:
+    alice, bob = classroom.invite("alice"), classroom.invite("bob")
+    crashed, gone = join(alice).worker, join(bob).worker
+    join(alice)
+    with bob.begin() as conn:
+        ledger.leave(conn, worker=gone, reason="home")
+    for worker in (crashed, gone):
+        hush(classroom, worker)
+    assert status(classroom.owner).silent == []
 
 
 def test_json_is_whole_and_its_times_have_their_offset(classroom: Classroom) -> None:

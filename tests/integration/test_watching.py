@@ -77,6 +77,18 @@ def test_what_has_landed_and_who_sent_it_is_seen(classroom: Classroom) -> None:
     assert [event.display_name for event in seen.events if event.subject == "worker"] == ["bob", "alice"]
 
 
+def test_who_took_part_is_known_when_nobody_is_here_any_more(classroom: Classroom) -> None:
+    alice = classroom.invite("alice")
+    joined = join(alice)
+    assert (len(look(classroom).workers), look(classroom).took_part) == (1, ())
+    with alice.begin() as conn:
+        ledger.leave(conn, worker=joined.worker, reason="home")
+    with classroom.owner.begin() as conn:
+        conn.execute(text("UPDATE ledger.workers SET joined_at = joined_at - interval '1 hour'"))
+        conn.execute(text("UPDATE ledger.workers SET left_at = left_at - interval '1 hour'"))
+    assert (look(classroom).workers, look(classroom).took_part) == ((), ("alice",))
+
+
 def test_in_a_round_only_what_belongs_to_it_has_landed(classroom: Classroom) -> None:
     alice = classroom.invite("alice")
     with classroom.owner.begin() as conn:

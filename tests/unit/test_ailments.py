@@ -104,15 +104,22 @@ def test_units_at_a_standstill_are_told_together_by_their_reason() -> None:
     signs = changed(
         stalled=[*(stalled(unit, "its worker has left") for unit in range(5)), stalled(9, "its lease is over")]
     )
-    left, over = found(signs)
-    assert left == "5 units at a standstill, its worker has left: 0 (ada), 1 (ada), 2 (ada) and 2 more"
-    assert over == "1 unit at a standstill, its lease is over: 9 (ada)"
+    left, over = ailments(signs)
+    assert (
+        left.what == "5 units at a standstill, each because its worker has left: 0 (ada), 1 (ada), 2 (ada) and 2 more"
+    )
+    assert left.do == "nothing: when their leases end other workers compute them"
+    assert over.what == "1 unit at a standstill, because its lease is over: 9 (ada)"
+    assert over.do == "nothing: when its lease ends another worker computes it"
 
 
 def test_of_many_suspects_some_are_named() -> None:
     said = found(changed(suspects=[suspect(f"person{number}") for number in range(7)]))
     assert said[0] == "person0 (laptop): 5 of 9 gradients were refused for what was in them"
     assert said[-1] == "4 more workers are to be looked at"
+    assert found(changed(suspects=[suspect(f"person{number}") for number in range(4)]))[-1] == (
+        "1 more worker is to be looked at"
+    )
 
 
 def test_what_the_database_suffers_from_is_told_with_its_note() -> None:

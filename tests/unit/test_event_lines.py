@@ -43,6 +43,10 @@ def event(
             event("num_gradients_per_update", "2", "3", reason="3 workers are here"),
             "an update takes 3 gradients now, not 2: 3 workers are here",
         ),
+        (
+            event("num_gradients_per_update", "2", "1", reason="1 worker is here"),
+            "an update takes 1 gradient now, not 2: 1 worker is here",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -41,6 +41,14 @@ def test_so_does_the_mean_behind_a_pre_aggregator() -> None:
     assert chosen == ["none", "fp16", "int8"]
 
 
+@pytest.mark.parametrize(
+    ("momentum", "names"), [(0.5, ["none", "fp16", "int8", "topk", "sparse"]), (0.9, ["none", "fp16", "int8"])]
+)
+def test_local_steps_take_what_their_momentum_bears(momentum: float, names: list[str]) -> None:
+    local = ("training.mode=local", f"training.outer_momentum={momentum}")
+    assert codecs_with("compression.codec=auto", *local) == names
+
+
 def test_each_rung_is_half_the_one_before_or_less() -> None:
     config = parse_config(GLYPHS, source="test", overrides=["compression.codec=auto"], environ={})
     codecs = codecs_of(new_run(config, config_file=None).training)

@@ -39,11 +39,12 @@ def worker(person: str, **changes: object) -> WorkerNow:
 
 
 def snapshot(
-    *, now: RunNow | None = None, workers: tuple[WorkerNow, ...] = (), events: tuple[LoggedEvent, ...] = ()
-) -> Snapshot:
+    *, now: RunNow | None = None, workers: tuple[WorkerNow, ...] = (), events: tuple[LoggedEvent, ...] = (),
+    took_part: tuple[str, ...] = (),
+) -> Snapshot:  # fmt: skip
     names = ("loss_d", "loss_g", "d_x", "d_g_z")
     curves = tuple(Curve(name=name, values=tuple(1 / (n + 1) for n in range(120))) for name in names)
-    return Snapshot(at=NOON, run=now or run(), curves=curves, workers=workers, events=events)
+    return Snapshot(at=NOON, run=now or run(), curves=curves, workers=workers, events=events, took_part=took_part)
 
 
 def event(subject: str, new_state: str, **changes: object) -> LoggedEvent:
@@ -121,6 +122,21 @@ def test_who_is_silent_and_who_left_is_seen() -> None:
     assert "90%" in text
     assert "silent for 3 min" in text
     assert "left" in text
+
+
+@pytest.mark.parametrize(
+    ("state", "took_part", "said"),
+    [
+        (RunState.RUNNING, (), "nobody is here yet; the volunteers run `worker join`"),
+        (RunState.RUNNING, ("ada",), "nobody is here any more (ada); the volunteers run `worker join`"),
+        (RunState.FINISHED, ("ada", "bob"), "the run is finished, nobody is here any more; who took part: ada, bob"),
+        (RunState.FINISHED, (), "the run is finished, nobody is here any more"),
+        (RunState.FAILED, ("ada",), "the run has failed, nobody is here any more; who took part: ada"),
+    ],
+)
+def test_when_nobody_is_here_it_says_who_was(state: RunState, took_part: tuple[str, ...], said: str) -> None:
+    seen = snapshot(now=run(state=state, num_workers=0), took_part=took_part)
+    assert any(f"│ {said} " in line for line in shown(Scene(snapshot=seen)))
 
 
 def test_a_class_too_large_for_the_screen_is_counted() -> None:

@@ -100,10 +100,10 @@ class Page {
 
   drawSamples() {
     const { samples = [], run } = this.known;
-    // A model that draws has drawn by then.
-    const makesNothing = samples.length === 0 && run && run.head_version > 0 && run.optimizer_step > 30;
-    document.body.dataset.makes = makesNothing ? "nothing" : "something";
-    say("samples-empty", samples.length ? "" : makesNothing ? "This model makes nothing to look at." : "Nothing was made yet; the first look comes soon.");
+    // Only its first sample tells a model that draws or writes from one that judges. By then it has made one.
+    const madeNothing = run && run.optimizer_step > 30 ? "This model makes nothing to look at." : "There is nothing to look at so far.";
+    document.body.dataset.makes = samples.length ? "something" : "nothing";
+    say("samples-empty", samples.length ? "" : madeNothing);
     this.samples.take(samples);
   }
 

@@ -26,6 +26,7 @@ from coordinator.ledger.views.people import (
     my_contribution,
     seen_workers,
     sent_bytes,
+    silent_workers,
     suspects,
 )
 from coordinator.ledger.views.server import HealthItem, Leading, database_health, leading
@@ -86,6 +87,7 @@ __all__ = [
     "seen_samples",
     "seen_workers",
     "sent_bytes",
+    "silent_workers",
     "stalled_units",
     "suspects",
     "throughput",

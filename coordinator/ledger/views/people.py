@@ -110,6 +110,17 @@ _MY_CONTRIBUTION: Final = select(MyContribution, "my_contribution", "WHERE run =
 _WORKERS: Final = select(
     SeenWorker, "workers", "WHERE run = :run ORDER BY is_present DESC NULLS LAST, worker LIMIT CAST(:most AS bigint)"
 )
+# A process that crashed never leaves. Where the same person's computer joined again, nobody is missing.
+_SILENT: Final = select(
+    SeenWorker,
+    "workers w",
+    """WHERE run = :run AND left_at IS NULL AND is_present IS NOT TRUE
+          AND NOT EXISTS (SELECT FROM watch.workers again
+                           WHERE again.run = w.run AND again.volunteer = w.volunteer
+                             AND again.worker_name = w.worker_name
+                             AND again.worker > w.worker AND again.joined_at > w.last_seen_at)
+        ORDER BY last_seen_at DESC NULLS LAST, worker LIMIT CAST(:most AS bigint)""",
+)
 _ACCEPTANCE: Final = select(Acceptance, "acceptance", "WHERE run = :run ORDER BY volunteer, worker")
 _BYTES: Final = select(SentBytes, "bytes", "WHERE run = :run ORDER BY volunteer, worker")
 _SUSPECTS: Final = select(Suspect, "suspects", "WHERE run = :run ORDER BY volunteer, worker")
@@ -128,6 +139,11 @@ def my_contribution(conn: Connection, *, run: str) -> MyContribution | None:
 def seen_workers(conn: Connection, *, run: str, most: int | None = None) -> list[SeenWorker]:
     """Those who are here first."""
     return records(conn, SeenWorker, _WORKERS, run=run, most=most)
+
+
+def silent_workers(conn: Connection, *, run: str, most: int | None = None) -> list[SeenWorker]:
+    """Those who did not leave, and whose heartbeats are missing; the last to be heard of first."""
+    return records(conn, SeenWorker, _SILENT, run=run, most=most)
 
 
 def acceptance(conn: Connection, *, run: str) -> list[Acceptance]:
