@@ -85,6 +85,7 @@ def aggregate(decoders: Sequence[Decoder], how: Recipe, sizes: Mapping[str, int]
         totals = {name: torch.empty(sizes[name], dtype=torch.float32) for name in slab}
         combination.fill(totals)
         sample(totals)
+        totals.clear()
 
 
 def measure(

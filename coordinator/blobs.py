@@ -55,7 +55,7 @@ class GradientBytes:
             if len(piece) == num_bytes:
                 return piece
             found += piece
-        return bytes(found)
+        return memoryview(found)
 
     def _piece(self, number: int) -> bytes:
         if number not in self._kept:

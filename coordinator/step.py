@@ -110,6 +110,8 @@ def advance(state: TrainingState, gradients: Sequence[Admitted], how: Mathematic
                 _move(state, groups[name], totals, how)
                 totals.clear()
                 state.delta.append(_told(state, frame, before))
+            # The next slab takes as much again.
+            totals.clear()
         shares[name] = list(combination.shares)
     state.step += 1
     return shares

@@ -132,7 +132,7 @@ class Stack:
 
     def _long_layout(self) -> Layout:
         """Machine code keeps its own tiles in a cache; longer stretches of what lies in place cost no memory."""
-        return self._layout(max(4, len(self.contributions) // 4))
+        return self._layout(max(4, len(self.contributions) // 2))
 
     @staticmethod
     def _mixed(gram: Tensor, mixing: Tensor | None) -> Tensor:

@@ -18,7 +18,7 @@ from coordinator.aggregators.chunks import Piece
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """`addresses` are good for as long as this is alive. `factors` are still to be applied."""
+    """`addresses` are good for as long as the rows are `held`. `factors` are still to be applied."""
 
     addresses: npt.NDArray[np.int64]
     factors: npt.NDArray[np.float32]
@@ -53,7 +53,10 @@ class Reader:
     def pieces(self, stretch: Sequence[Piece]) -> Iterator[tuple[Piece, Rows]]:
         factors = [contribution.factor for contribution in self.contributions]
         for piece in stretch:
-            yield piece, Rows.of([self._row(place, piece) for place in range(len(self.contributions))], factors)
+            held = [self._row(place, piece) for place in range(len(self.contributions))]
+            yield piece, Rows.of(held, factors)
+            # Whoever still has the rows does not keep what they show: the next piece takes as much again.
+            held.clear()
 
     def _row(self, place: int, piece: Piece) -> Tensor | Floats:
         decoder = self.contributions[place].decoder
