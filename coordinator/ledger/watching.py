@@ -39,16 +39,18 @@ _ARRIVED = text("""
              WHERE run = :run AND state = 'submitted') lately
      WHERE submitted_at > now() - make_interval(secs => :recent) GROUP BY worker""")
 _BECAME = select(Acceptance, "acceptance", "WHERE run = :run AND worker = ANY (CAST(:workers AS bigint[]))")
-_WORKERS = text("""
+_WORKER = """
     SELECT worker, display_name AS person, device, phase, samples_per_second, left_at IS NULL AS is_here,
            coalesce(is_present, false) AS is_heard,
            extract(epoch FROM now() - joined_at)::double precision AS joined_ago,
            coalesce(extract(epoch FROM now() - last_seen_at)::double precision, 0) AS seen_ago
-      FROM watch.workers
-     WHERE run = :run
-       AND (left_at > now() - make_interval(secs => :recent)
-            OR (left_at IS NULL AND last_seen_at > now() - interval '10 minutes'))
-     ORDER BY left_at IS NULL DESC, worker LIMIT :most""")
+      FROM watch.workers WHERE run = :run"""
+# Two questions: the first is answered in the order of the workers' numbers, and ends with the last that is wanted.
+_WORKERS = text(f"""
+    ({_WORKER} AND left_at IS NULL AND last_seen_at > now() - interval '10 minutes' ORDER BY worker LIMIT :most)
+    UNION ALL
+    ({_WORKER} AND left_at > now() - make_interval(secs => :recent) ORDER BY worker LIMIT :most)
+    ORDER BY is_here DESC, worker LIMIT :most""")
 _METRICS = text("""
     SELECT name, version, value FROM ledger.metrics
      WHERE run_id = :run AND abs(value) < 'Infinity' ORDER BY name, version""")
