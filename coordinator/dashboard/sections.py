@@ -14,6 +14,7 @@ from contract.errors import NotFound
 from contract.ids import Version
 from coordinator.dashboard.channels import Json, encoded
 from coordinator.ledger import showing, views
+from coordinator.ledger.averages import Averages, averages
 
 # More than anybody reads on a page.
 _MOST_WORKERS: Final = 100
@@ -24,6 +25,7 @@ _MOST_IN_TROUBLE: Final = 20
 _SO_FAR_EVERY_SECONDS: Final = 1.0
 _LARGEST_SHARE: Final = 0.1
 _MOST_STEPS: Final = 240
+_MOST_POINTS: Final = 300
 _HELD_OUT: Final = "held_out/"
 _MINUTE: Final = datetime.timedelta(minutes=1)
 
@@ -64,7 +66,7 @@ def _now(conn: Connection, progress: views.Progress) -> dict[str, Json]:
 def _so_far(conn: Connection, progress: views.Progress) -> dict[str, Json]:
     run, head = progress.run, progress.head_version or Version(0)
     return {
-        "losses": _curves(showing.curves(conn, run=run, head=head)),
+        "losses": _curves(averages(conn, run=run, head=head, points=_MOST_POINTS)),
         "samples": _dicts(views.seen_samples(conn, run=run)),
         "leaderboard": _dicts(views.leaderboard(conn, run=run, most=_MOST_PLACES)),
         "acceptance": dataclasses.asdict(showing.fate(conn, run=run)),
@@ -75,7 +77,7 @@ def _so_far(conn: Connection, progress: views.Progress) -> dict[str, Json]:
     }
 
 
-def _curves(curves: showing.Curves) -> Json:
+def _curves(curves: Averages) -> Json:
     return [
         {
             "name": name.removeprefix(_HELD_OUT),

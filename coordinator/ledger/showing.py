@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from typing import Any, Final
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from contract.ids import Version, WorkerId
+from coordinator.ledger.views.selecting import records
 from coordinator.tables import NOTABLE_EVENT
 
 _RUNS = text("SELECT run, state, workload, mode, head_version FROM watch.progress ORDER BY created_at DESC, run")
-# Up to so many versions each value itself, and averages over equal stretches of a longer run.
-_CURVES = text("""
-    SELECT name, max(version) AS version, avg(value) AS value
-      FROM watch.losses
-     WHERE run = :run AND value NOT IN ('NaN', 'Infinity', '-Infinity')
-     GROUP BY name, version * :points / greatest(:points, :head + 1) ORDER BY name, version""")
 _FATE = text("""
     SELECT coalesce(sum(num_submitted), 0)::bigint AS num_submitted, coalesce(sum(num_merged), 0)::bigint AS num_merged,
            coalesce(sum(num_stale), 0)::bigint AS num_stale, coalesce(sum(num_refused), 0)::bigint AS num_refused,
@@ -141,53 +135,40 @@ class ShownSample:
     content: bytes
 
 
-Curves = dict[str, list[tuple[Version, float]]]
-_MOST_POINTS: Final = 300
-
-
 def shown_runs(conn: Connection) -> list[ShownRun]:
     """The newest first."""
-    return [ShownRun(**_columns(row)) for row in conn.execute(_RUNS)]
-
-
-def curves(conn: Connection, *, run: str, head: Version, points: int = _MOST_POINTS) -> Curves:
-    """Of everything that was measured, by its name: pairs of a version and a value, never more than `points`."""
-    found: Curves = {}
-    for row in conn.execute(_CURVES, {"run": run, "head": head, "points": points}):
-        found.setdefault(row.name, []).append((Version(row.version), row.value))
-    return found
+    return records(conn, ShownRun, _RUNS)
 
 
 def fate(conn: Connection, *, run: str) -> Fate:
-    return Fate(**_columns(conn.execute(_FATE, {"run": run}).one()))
+    (found,) = records(conn, Fate, _FATE, run=run)
+    return found
 
 
 def traffic(conn: Connection, *, run: str) -> Traffic:
-    return Traffic(**_columns(conn.execute(_TRAFFIC, {"run": run}).one()))
+    (found,) = records(conn, Traffic, _TRAFFIC, run=run)
+    return found
 
 
 def shown_workers(conn: Connection, *, run: str, most: int) -> list[ShownWorker]:
-    return [ShownWorker(**_columns(row)) for row in conn.execute(_WORKERS, {"run": run, "most": most})]
+    return records(conn, ShownWorker, _WORKERS, run=run, most=most)
 
 
 def headcount(conn: Connection, *, run: str) -> Headcount:
-    return Headcount(**_columns(conn.execute(_HEADCOUNT, {"run": run}).one()))
+    (found,) = records(conn, Headcount, _HEADCOUNT, run=run)
+    return found
 
 
 def notable_events(conn: Connection, *, run: str, most: int) -> list[NotableEvent]:
     """The newest first; what happens to every unit is left out."""
-    return [NotableEvent(**_columns(row)) for row in conn.execute(_EVENTS, {"run": run, "most": most})]
+    return records(conn, NotableEvent, _EVENTS, run=run, most=most)
 
 
 def whole_minutes(conn: Connection, *, run: str) -> list[WholeMinute]:
     """Of the last 24 hours those in which something was merged, without the one that is not over."""
-    return [WholeMinute(**_columns(row)) for row in conn.execute(_MINUTES, {"run": run})]
+    return records(conn, WholeMinute, _MINUTES, run=run)
 
 
 def shown_sample(conn: Connection, *, run: str, version: Version) -> ShownSample | None:
     row = conn.execute(_SAMPLE, {"run": run, "version": version}).one_or_none()
     return None if row is None else ShownSample(media_type=row.media_type, content=bytes(row.content))
-
-
-def _columns(row: Row[Any]) -> dict[str, Any]:
-    return dict(row._mapping)

@@ -19,14 +19,13 @@ import pytest
 from sqlalchemy import Connection, text
 
 from contract.errors import AddressInUse, BarnraiseError
-from contract.ids import Version
 from contract.states import RunState
 from coordinator.dashboard.access import Access
 from coordinator.dashboard.archive import Archive
 from coordinator.dashboard.reader import Reader
 from coordinator.dashboard.serving import Serving, listen
 from coordinator.ledger import runs
-from coordinator.ledger.showing import ShownWorker, curves, shown_workers
+from coordinator.ledger.showing import ShownWorker, shown_workers
 from tests.integration.classroom import Classroom, claim, classroom, join, new_run
 from tests.integration.open_house import OpenHouse, keep_sample, open_house, publish
 from tests.waiting import wait_until
@@ -125,18 +124,6 @@ def test_a_text_is_served_as_text_and_packed(house: OpenHouse) -> None:
     answer = house.get("/api/runs/class/samples/0", accept_encoding="gzip")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert answer.headers["content-encoding"] == "gzip"
-
-
-def test_a_long_curve_is_averaged_and_what_is_no_number_left_out(classroom: Classroom) -> None:
-    rows = """
-        INSERT INTO ledger.metrics (run_id, version, name, value)
-        SELECT :run, n, 'loss', CASE WHEN n = 5 THEN 'NaN' ELSE n::float8 END FROM generate_series(0, 999) n"""
-    with classroom.owner.begin() as conn:
-        conn.execute(text(rows), {"run": classroom.run})
-        short = curves(conn, run="class", head=Version(999), points=100)["loss"]
-        whole = curves(conn, run="class", head=Version(999), points=2000)["loss"]
-    assert len(short) == 100 and short[-1] == (999, 994.5)
-    assert len(whole) == 999 and whole[-1] == (999, 999.0)
 
 
 def workers_of(room: Classroom) -> list[ShownWorker]:

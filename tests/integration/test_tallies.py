@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import subprocess
 from pathlib import Path
@@ -125,6 +126,7 @@ def test_a_restored_ledger_counts_nothing_twice(classroom: Classroom, empty_data
     with classroom.owner.begin() as conn:
         gradients.mark_merged(conn, run=classroom.run, version=Version(1), gradients=ids, weights=[1.0, 1.0])
         versions.record_aggregation(conn, run=classroom.run, version=Version(1), aggregation=of_these(ids))
+        versions.record_metrics(conn, run=classroom.run, version=Version(1), metrics={"loss": 1.0})
     dump = str(tmp_path / "dump")
     run_program("pg_dump", classroom.database, "--no-owner", f"--file={dump}")
     run_program("psql", empty_database, "--set=ON_ERROR_STOP=1", f"--file={dump}")
@@ -140,6 +142,15 @@ def test_many_cancelled_at_once_are_counted(classroom: Classroom) -> None:
     with classroom.owner.begin() as conn:
         units.cancel_all(conn, run=classroom.run, reason="the run ends")
         assert_tallies_are_true(conn, classroom.run)
+
+
+def test_what_is_measured_again_or_is_no_number_is_added_up_as_it_is_now(classroom: Classroom) -> None:
+    with classroom.owner.begin() as conn:
+        for version, loss in ((15, 1.0), (16, 2.0), (17, math.inf), (18, 1e308), (16, 4.0), (19, 6.0), (19, math.nan)):
+            versions.record_metrics(conn, run=classroom.run, version=Version(version), metrics={"loss": loss})
+            assert_tallies_are_true(conn, classroom.run)
+        rows = conn.execute(text("SELECT version, num_values, value FROM watch.curves ORDER BY version")).all()
+    assert [tuple(row) for row in rows] == [(15, 1, 1.0), (16, 1, 4.0)]
 
 
 def test_a_volunteer_who_fails_a_unit_and_keeps_the_transaction_open_holds_up_no_merge(classroom: Classroom) -> None:
