@@ -195,7 +195,7 @@ def _workers(conn: Connection, run: str) -> tuple[WorkerNow, ...]:
     found = conn.execute(_WORKERS, {**values, "most": _MOST_WORKERS}).all()
     arrived = {row.worker: row.num_samples for row in conn.execute(_ARRIVED, values)}
     those = [row.worker for row in found]
-    became = {row.worker: row for row in conn.execute(_BECAME, {"run": run, "workers": those})}
+    became = {row.worker: row for row in conn.execute(_BECAME, {"run": run, "workers": those}).all()}
     return tuple(_worker(row, became.get(row.worker), arrived.get(row.worker, 0)) for row in found)
 
 

@@ -19,4 +19,4 @@ def records(conn: Connection, kind: type[Record], statement: TextClause, **value
     found = conn.execute(statement, values)
     names = tuple(found.keys())
     # A row's own mapping looks each name up anew, which takes milliseconds for a thousand rows.
-    return [kind(**dict(zip(names, row, strict=True))) for row in found]
+    return [kind(**dict(zip(names, row, strict=True))) for row in found.all()]
