@@ -15,6 +15,7 @@ from contract.ids import Version
 from coordinator.dashboard.channels import Json, encoded
 from coordinator.ledger import showing, views
 from coordinator.ledger.averages import Averages, averages
+from coordinator.ledger.events import newest_told
 
 # More than anybody reads on a page.
 _MOST_WORKERS: Final = 100
@@ -58,7 +59,7 @@ def _now(conn: Connection, progress: views.Progress) -> dict[str, Json]:
             **dataclasses.asdict(showing.headcount(conn, run=run)),
             "shown": _dicts(showing.shown_workers(conn, run=run, most=_MOST_WORKERS)),
         },
-        "events": _dicts(showing.notable_events(conn, run=run, most=_MOST_EVENTS)),
+        "events": _dicts(newest_told(conn, run=run, limit=_MOST_EVENTS)),
         "stalled_units": _dicts(views.stalled_units(conn, run=run)[:_MOST_IN_TROUBLE]),
     }
 

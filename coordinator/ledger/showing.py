@@ -9,7 +9,6 @@ from sqlalchemy import Connection, text
 
 from contract.ids import Version, WorkerId
 from coordinator.ledger.views.selecting import records
-from coordinator.tables import NOTABLE_EVENT
 
 _RUNS = text("SELECT run, state, workload, mode, head_version FROM watch.progress ORDER BY created_at DESC, run")
 _FATE = text("""
@@ -44,9 +43,6 @@ _HEADCOUNT = text("""
            count(*) FILTER (WHERE NOT is_present AND left_at IS NULL) AS num_silent,
            count(*) FILTER (WHERE left_at IS NOT NULL) AS num_gone
       FROM watch.workers WHERE run = :run""")
-_EVENTS = text(f"""
-    SELECT event, at, subject, subject_id, new_state, volunteer, reason
-      FROM watch.events WHERE run = :run AND ({NOTABLE_EVENT}) ORDER BY event DESC LIMIT :most""")  # noqa: S608
 # The minute that still runs looks slower than it is.
 _MINUTES = text("""
     SELECT minute, num_units, num_samples FROM watch.throughput
@@ -112,17 +108,6 @@ class Headcount:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class NotableEvent:
-    event: int
-    at: datetime.datetime
-    subject: str
-    subject_id: int | None
-    new_state: str | None
-    volunteer: str | None
-    reason: str | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class WholeMinute:
     minute: datetime.datetime
     num_units: int
@@ -157,11 +142,6 @@ def shown_workers(conn: Connection, *, run: str, most: int) -> list[ShownWorker]
 def headcount(conn: Connection, *, run: str) -> Headcount:
     (found,) = records(conn, Headcount, _HEADCOUNT, run=run)
     return found
-
-
-def notable_events(conn: Connection, *, run: str, most: int) -> list[NotableEvent]:
-    """The newest first; what happens to every unit is left out."""
-    return records(conn, NotableEvent, _EVENTS, run=run, most=most)
 
 
 def whole_minutes(conn: Connection, *, run: str) -> list[WholeMinute]:

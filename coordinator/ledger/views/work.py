@@ -160,9 +160,6 @@ _STALLED_UNITS: Final = select(StalledUnit, "stalled_units", "WHERE run = :run O
 _TIMINGS: Final = select(
     Timing, "timings", "WHERE run = :run ORDER BY array_position('{wait,compute,upload,merge}', step)"
 )
-_EVENTS: Final = select(
-    LoggedEvent, "events", "WHERE run = :run AND event > :after ORDER BY event DESC LIMIT CAST(:most AS bigint)"
-)
 
 
 def progress(conn: Connection, *, run: str | None = None) -> list[Progress]:
@@ -194,8 +191,3 @@ def stalled_units(conn: Connection, *, run: str) -> list[StalledUnit]:
 def timings(conn: Connection, *, run: str) -> list[Timing]:
     """In the order in which a unit goes through them."""
     return records(conn, Timing, _TIMINGS, run=run)
-
-
-def newest_events(conn: Connection, *, run: str, after: int = 0, most: int = 100) -> list[LoggedEvent]:
-    """The newest first, of those with a greater number than `after`."""
-    return records(conn, LoggedEvent, _EVENTS, run=run, after=after, most=most)
