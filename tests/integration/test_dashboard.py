@@ -16,8 +16,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, make_url, text
 
+from contract.database import engine_for
 from contract.errors import AddressInUse, BarnraiseError
 from contract.states import RunState
 from coordinator.dashboard.access import Access
@@ -263,6 +264,21 @@ def test_nobody_looks_at_the_database_while_nobody_looks_at_the_page(classroom: 
     reader = Reader(classroom.owner, look, kept_seconds=0.5)
     asyncio.run(watch())
     assert 2 <= looks < 10
+
+
+def test_a_page_that_nobody_looked_at_ends_without_the_database() -> None:
+    (listener,) = listen("127.0.0.1", 0)
+    url = make_url(f"postgresql+psycopg://nobody@127.0.0.1:{listener.getsockname()[1]}/nothing")
+    reader = Reader(engine_for(url, application="test"), lambda _conn, _run: {})
+
+    async def open_and_close() -> None:
+        reader.start(asyncio.get_running_loop())
+        await asyncio.to_thread(reader.close)
+
+    with closing(listener):
+        asyncio.run(open_and_close())
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 def test_the_page_tells_that_the_database_is_away_and_that_it_is_back(house: OpenHouse) -> None:
