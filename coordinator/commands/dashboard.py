@@ -53,7 +53,7 @@ def dashboard(
 
         log_as_json(process="dashboard", run=config.run.name, level=config.coordinator.log_level)
     stop = threading.Event()
-    stop_on_interrupt(stop)
+    stop_on_interrupt(stop, says="closing the page")
     if until_input_ends:
         threading.Thread(target=_end_with_input, args=(stop,), daemon=True).start()
     page = open_page(ledger(config, config_file), config, config_file, host=host, port=port)
@@ -61,7 +61,8 @@ def dashboard(
     def ready() -> None:
         click.echo("\n".join(page.told()))
         if opens:
-            webbrowser.open(page.link)
+            # A browser of the terminal keeps whoever opens it until it is left.
+            threading.Thread(target=webbrowser.open, args=(page.link,), daemon=True).start()
 
     page.serving.run(stop, ready=ready)
 
