@@ -22,17 +22,21 @@ _TRAFFIC = text("""
            coalesce(sum(sent_bytes), 0)::bigint AS sent_bytes
       FROM watch.bytes WHERE run = :run""")
 # Who is here before who was, and the last who left before all others. What arrived of late is known at once; what a
-# worker says of itself comes with its next heartbeat.
+# worker says of itself comes with its next heartbeat. What became of their work is asked of those that are shown alone.
 _WORKERS = text("""
+    WITH shown AS MATERIALIZED (
+        SELECT * FROM watch.workers WHERE run = :run
+         ORDER BY left_at DESC NULLS FIRST, is_present DESC, worker LIMIT :most)
     SELECT w.volunteer, w.display_name, w.worker, w.worker_name, w.device, w.joined_at, w.left_at, w.left_reason,
            w.last_seen_at, w.is_present, w.phase, w.progress,
            coalesce(g.num_samples / greatest(1, least(60, extract(epoch FROM now() - w.joined_at)::double precision)),
                     w.samples_per_second) AS samples_per_second,
            coalesce(u.num_units, 0) AS num_units, coalesce(a.num_merged, 0) AS num_merged, a.share_accepted
-      FROM (SELECT * FROM watch.workers WHERE run = :run
-             ORDER BY left_at DESC NULLS FIRST, is_present DESC, worker LIMIT :most) w
-      LEFT JOIN watch.acceptance a ON a.run = :run AND a.worker = w.worker
-      LEFT JOIN (SELECT worker, count(*) AS num_units FROM watch.units WHERE run = :run AND state = 'leased'
+      FROM shown w
+      LEFT JOIN (SELECT worker, num_merged, share_accepted FROM watch.acceptance
+                  WHERE run = :run AND worker = ANY (ARRAY(SELECT worker FROM shown))) a ON a.worker = w.worker
+      LEFT JOIN (SELECT worker, count(*) AS num_units FROM watch.units
+                  WHERE run = :run AND state = 'leased' AND worker = ANY (ARRAY(SELECT worker FROM shown))
                   GROUP BY worker) u ON u.worker = w.worker
       LEFT JOIN (SELECT worker, sum(num_samples) AS num_samples FROM watch.gradients
                   WHERE run = :run AND state = 'merged' AND finished_at > now() - interval '1 minute'
