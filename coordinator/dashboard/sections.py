@@ -60,7 +60,7 @@ def _now(conn: Connection, progress: views.Progress) -> dict[str, Json]:
             "shown": _dicts(showing.shown_workers(conn, run=run, most=_MOST_WORKERS)),
         },
         "events": _dicts(newest_told(conn, run=run, limit=_MOST_EVENTS)),
-        "stalled_units": _dicts(views.stalled_units(conn, run=run)[:_MOST_IN_TROUBLE]),
+        "stalled_units": _dicts(views.stalled_units(conn, run=run, most=_MOST_IN_TROUBLE)),
     }
 
 
@@ -74,7 +74,7 @@ def _so_far(conn: Connection, progress: views.Progress) -> dict[str, Json]:
         "bytes": dataclasses.asdict(showing.traffic(conn, run=run)),
         "throughput": speed(showing.whole_minutes(conn, run=run)),
         "timings": _dicts(views.timings(conn, run=run)),
-        "suspects": _dicts(views.suspects(conn, run=run)[:_MOST_IN_TROUBLE]),
+        "suspects": _dicts(views.suspects(conn, run=run, most=_MOST_IN_TROUBLE)),
     }
 
 
