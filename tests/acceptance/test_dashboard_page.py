@@ -84,6 +84,7 @@ def fill(room: Classroom) -> None:
     with room.owner.begin() as conn:
         first, second = gradients.waiting_gradients(conn, run=room.run)
         gradients.reject(conn, gradient=second.gradient, verdict="not a number")
+        conn.execute(text("UPDATE ledger.volunteers SET display_name = 'Bob B.' WHERE name = 'bob'"))
     room.publish(1, loss=2.0, **{"held_out/loss": 2.5, "held_out/accuracy": 0.1})
     with room.owner.begin() as conn:
         gradients.mark_merged(conn, run=room.run, version=Version(1), gradients=[first.gradient], weights=[1.0])
@@ -133,7 +134,7 @@ def test_everything_is_shown(browser: Browser, busy: OpenHouse) -> None:
         expect(page.locator("#loss-chart canvas")).to_have_count(1)
         expect(page.locator("#loss-chart")).to_have_attribute("aria-label", re.compile("loss: 2 at version 1, 1 at"))
         wait_for(page, "#measure-table tbody tr:last-child", "20.4")
-        wait_for(page, "#events-list li:first-child", re.compile("a gradient of bob was refused: not a number"))
+        wait_for(page, "#events-list li:first-child", re.compile("a gradient of Bob B. was refused: not a number"))
         wait_for(page, "#bar-words", re.compile("epoch 1 of 2"))
         page.locator("#theme").click()
         wait_for(page, "#loss-chart-legend", re.compile("loss1.*loss, held out2.5"))
