@@ -14,7 +14,7 @@ _MERGED_PER_VERSION: Final = 16
 _UNITS_PER_EPOCH: Final = 10_000
 
 # Whoever fills by the million must not ask the guards each time; the tallies are then counted once, at the end.
-_GUARDED: Final = ("work_units", "gradients", "events", "aggregations", "contributions")
+_GUARDED: Final = ("work_units", "gradients", "events", "aggregations", "contributions", "metrics")
 # Worker n is person n's, and holds a unit.
 _PEOPLE: Final = """
     INSERT INTO ledger.volunteers (name, role_name)
@@ -95,7 +95,10 @@ _TALLIES: Final = """
       FROM ledger.work_units WHERE run_id = :run AND finished_at IS NOT NULL GROUP BY run_id, epoch, id % 16;
     INSERT INTO ledger.minute_tallies
     SELECT run_id, date_trunc('minute', finished_at), count(*), sum(num_samples)
-      FROM ledger.gradients WHERE run_id = :run AND state = 'merged' GROUP BY 1, 2"""
+      FROM ledger.gradients WHERE run_id = :run AND state = 'merged' GROUP BY 1, 2;
+    INSERT INTO ledger.metric_tallies
+    SELECT run_id, name, version / 16, max(version), count(*), sum(value)
+      FROM ledger.metrics WHERE run_id = :run GROUP BY 1, 2, 3"""
 _LINKS: Final = """
     INSERT INTO ledger.contributions
     SELECT g.run_id, row_number() OVER (ORDER BY g.id), g.id, g.unit_id, g.attempt, 'bench', g.worker_id,

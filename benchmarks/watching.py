@@ -30,6 +30,7 @@ QUESTIONS: Final = {
     "bytes": f"{_RUN} ORDER BY sent_bytes DESC LIMIT 100",
     "contributions": f"{_RUN} ORDER BY gradient DESC LIMIT 100",
     "coordinators": _RUN,
+    "curves": f"{_RUN} ORDER BY name, version",
     "database_health": "",
     "epochs": f"{_RUN} ORDER BY epoch",
     "events": f"{_RUN} ORDER BY event DESC LIMIT 100",

@@ -11,6 +11,7 @@ from contract.errors import BarnraiseError
 from contract.logs import told
 from coordinator.commands import (
     audits,
+    dashboard,
     database,
     demo,
     ledger,
@@ -20,7 +21,6 @@ from coordinator.commands import (
     setting_up,
     sharing,
     training,
-    watching,
 )
 
 
@@ -80,8 +80,8 @@ for command in (
     people.invite,
     people.revoke,
     people.roster,
-    watching.observe,
-    watching.dashboard,
+    people.observe,
+    dashboard.dashboard,
     ledger.ledger,
     database.database,
     demo.demo,

@@ -52,13 +52,13 @@ def ledger(config: Config, config_file: Path | None) -> Place:
     return place
 
 
-def stop_on_interrupt(stop: threading.Event) -> None:
-    """The first Ctrl-C lets the turn under way end; the second does not wait."""
+def stop_on_interrupt(stop: threading.Event, *, says: str = "stopping after this turn") -> None:
+    """The first Ctrl-C lets what is under way end; the second does not wait."""
 
     def interrupted(_signal: int, _frame: object) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
-        click.echo("stopping after this turn; Ctrl-C once more stops at once", err=True)
+        click.echo(f"{says}; Ctrl-C once more stops at once", err=True)
         stop.set()
 
     signal.signal(signal.SIGINT, interrupted)

@@ -1,4 +1,4 @@
-"""Who takes part: invite, revoke, roster."""
+"""Who takes part and who may look: invite, revoke, roster, observe."""
 
 from __future__ import annotations
 
@@ -60,3 +60,35 @@ def roster(config_file: Path | None, overrides: tuple[str, ...]) -> None:
 
     with ledger(load(config_file, overrides), config_file).engine.connect() as conn:
         show(people.roster(conn))
+
+
+@click.command()
+@config_option
+@overrides_option
+@click.argument("names", nargs=-1, required=True)
+@click.option("--directory", type=click.Path(path_type=Path), default=Path("observers"), show_default=True)
+@click.option("--renew", is_flag=True, help="Give somebody who may look already a new password.")
+@click.option("--revoke", is_flag=True, help="End the sessions and the login of each NAME.")
+def observe(
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    names: tuple[str, ...],
+    directory: Path,
+    renew: bool,
+    revoke: bool,
+) -> None:
+    """Let each NAME look at the ledger's views, and nothing else: a file, and an address for psql."""
+    from coordinator.observing import let_look, stop_looking
+
+    if renew and revoke:
+        raise click.UsageError("--renew and --revoke contradict each other")
+    config = load(config_file, overrides)
+    place = ledger(config, config_file)
+    if revoke:
+        for name in names:
+            stop_looking(place, name=name)
+            click.echo(f"{name} may no longer look: no session, no login")
+        return
+    for one in let_look(place, config, names, directory=directory, renew=renew):
+        click.echo(f"\n{one.name}: send them {one.file}, for: coordinator dashboard --config {one.file.name}")
+        click.echo(f"  or this address (both hold their password): psql '{one.address}'")

@@ -10,7 +10,7 @@ import hmac
 import secrets
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import parse_qs, parse_qsl, urlencode
+from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
@@ -138,8 +138,8 @@ class Guard:
         assert self._access.token is not None
         answer.set_cookie(
             # Not "strict": the link is clicked in a chat or a mail, and the answer leads on to the page.
-            self._access.cookie, self._access.token, httponly=True, samesite="lax", secure=scope["scheme"] == "https",
-            max_age=30 * 24 * 3600,
+            self._access.cookie, quote(self._access.token, safe=""), httponly=True, samesite="lax",
+            secure=scope["scheme"] == "https", max_age=30 * 24 * 3600,
         )  # fmt: skip
         return answer
 
@@ -147,7 +147,8 @@ class Guard:
 def _presented(headers: Headers, cookie: str) -> list[str]:
     kept = cookie_parser(headers.get("cookie", "")).get(cookie)
     kind, _, value = headers.get("authorization", "").partition(" ")
-    found = [] if kept is None else [kept]
+    # A token of one's own may have letters that a header cannot hold.
+    found = [] if kept is None else [unquote(kept)]
     if kind.lower() == "bearer":
         found.append(value.strip())
     elif kind.lower() == "basic":

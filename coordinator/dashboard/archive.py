@@ -36,20 +36,23 @@ class Archive:
         self._asking = threading.Lock()
         self._runs: list[showing.ShownRun] = []
         self._runs_read_at = -_RUNS_KEPT_SECONDS
+        self._problem: DatabaseError | None = None
         self._samples: OrderedDict[tuple[str, int], Sample] = OrderedDict()
 
     def runs(self) -> list[showing.ShownRun]:
-        """While the database is away, those that there were."""
-        with self._asking:
-            if time.monotonic() > self._runs_read_at + _RUNS_KEPT_SECONDS:
-                try:
-                    with self._engine.connect() as conn:
-                        self._runs = showing.shown_runs(conn)
-                except DatabaseError:
-                    if not self._runs:
-                        raise
-                self._runs_read_at = time.monotonic()
+        """While the database is away or slow, those that there were."""
+        # A question on a line that has gone dead lasts for a minute, and whoever waits for it holds a thread.
+        if not self._asking.acquire(blocking=not self._runs):
             return self._runs
+        try:
+            if time.monotonic() > self._runs_read_at + _RUNS_KEPT_SECONDS:
+                self._read_runs()
+            found, problem = self._runs, self._problem
+        finally:
+            self._asking.release()
+        if problem is not None and not found:
+            raise problem.with_traceback(None)
+        return found
 
     def sample(self, run: str, version: int) -> Sample | None:
         with self._asking:
@@ -63,6 +66,16 @@ class Archive:
             while sum(len(sample.content) for sample in self._samples.values()) > _MOST_BYTES:
                 self._samples.popitem(last=False)
             return kept
+
+    def _read_runs(self) -> None:
+        """A failure is kept as long as an answer: whoever comes meanwhile need not find out again."""
+        self._problem = None
+        try:
+            with self._engine.connect() as conn:
+                self._runs = showing.shown_runs(conn)
+        except DatabaseError as problem:
+            self._problem = problem
+        self._runs_read_at = time.monotonic()
 
     def _read(self, run: str, version: int) -> Sample | None:
         with self._engine.connect() as conn:

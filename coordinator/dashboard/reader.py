@@ -122,6 +122,8 @@ class Reader:
     def _read(self) -> None:
         while not self._stop.is_set():
             self._wanted.wait()
+            if self._stop.is_set():
+                return
             # Nobody may listen who does not read: the server keeps for them all that they were told.
             with contextlib.closing(Notifications(self._engine, pooler=self._pooler)) as notifications:
                 self._notifications = notifications

@@ -14,6 +14,8 @@ from contract.errors import NotFound
 from contract.ids import Version
 from coordinator.dashboard.channels import Json, encoded
 from coordinator.ledger import showing, views
+from coordinator.ledger.averages import Averages, averages
+from coordinator.ledger.events import newest_told
 
 # More than anybody reads on a page.
 _MOST_WORKERS: Final = 100
@@ -24,6 +26,7 @@ _MOST_IN_TROUBLE: Final = 20
 _SO_FAR_EVERY_SECONDS: Final = 1.0
 _LARGEST_SHARE: Final = 0.1
 _MOST_STEPS: Final = 240
+_MOST_POINTS: Final = 300
 _HELD_OUT: Final = "held_out/"
 _MINUTE: Final = datetime.timedelta(minutes=1)
 
@@ -56,26 +59,26 @@ def _now(conn: Connection, progress: views.Progress) -> dict[str, Json]:
             **dataclasses.asdict(showing.headcount(conn, run=run)),
             "shown": _dicts(showing.shown_workers(conn, run=run, most=_MOST_WORKERS)),
         },
-        "events": _dicts(showing.notable_events(conn, run=run, most=_MOST_EVENTS)),
-        "stalled_units": _dicts(views.stalled_units(conn, run=run)[:_MOST_IN_TROUBLE]),
+        "events": _dicts(newest_told(conn, run=run, limit=_MOST_EVENTS)),
+        "stalled_units": _dicts(views.stalled_units(conn, run=run, most=_MOST_IN_TROUBLE)),
     }
 
 
 def _so_far(conn: Connection, progress: views.Progress) -> dict[str, Json]:
     run, head = progress.run, progress.head_version or Version(0)
     return {
-        "losses": _curves(showing.curves(conn, run=run, head=head)),
+        "losses": _curves(averages(conn, run=run, head=head, points=_MOST_POINTS)),
         "samples": _dicts(views.seen_samples(conn, run=run)),
         "leaderboard": _dicts(views.leaderboard(conn, run=run, most=_MOST_PLACES)),
         "acceptance": dataclasses.asdict(showing.fate(conn, run=run)),
         "bytes": dataclasses.asdict(showing.traffic(conn, run=run)),
         "throughput": speed(showing.whole_minutes(conn, run=run)),
         "timings": _dicts(views.timings(conn, run=run)),
-        "suspects": _dicts(views.suspects(conn, run=run)[:_MOST_IN_TROUBLE]),
+        "suspects": _dicts(views.suspects(conn, run=run, most=_MOST_IN_TROUBLE)),
     }
 
 
-def _curves(curves: showing.Curves) -> Json:
+def _curves(curves: Averages) -> Json:
     return [
         {
             "name": name.removeprefix(_HELD_OUT),

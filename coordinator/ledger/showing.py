@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from typing import Any, Final
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from contract.ids import Version, WorkerId
-from coordinator.tables import NOTABLE_EVENT
+from coordinator.ledger.views.selecting import records
 
 _RUNS = text("SELECT run, state, workload, mode, head_version FROM watch.progress ORDER BY created_at DESC, run")
-# Up to so many versions each value itself, and averages over equal stretches of a longer run.
-_CURVES = text("""
-    SELECT name, max(version) AS version, avg(value) AS value
-      FROM watch.losses
-     WHERE run = :run AND value NOT IN ('NaN', 'Infinity', '-Infinity')
-     GROUP BY name, version * :points / greatest(:points, :head + 1) ORDER BY name, version""")
 _FATE = text("""
     SELECT coalesce(sum(num_submitted), 0)::bigint AS num_submitted, coalesce(sum(num_merged), 0)::bigint AS num_merged,
            coalesce(sum(num_stale), 0)::bigint AS num_stale, coalesce(sum(num_refused), 0)::bigint AS num_refused,
@@ -29,17 +22,21 @@ _TRAFFIC = text("""
            coalesce(sum(sent_bytes), 0)::bigint AS sent_bytes
       FROM watch.bytes WHERE run = :run""")
 # Who is here before who was, and the last who left before all others. What arrived of late is known at once; what a
-# worker says of itself comes with its next heartbeat.
+# worker says of itself comes with its next heartbeat. What became of their work is asked of those that are shown alone.
 _WORKERS = text("""
+    WITH shown AS MATERIALIZED (
+        SELECT * FROM watch.workers WHERE run = :run
+         ORDER BY left_at DESC NULLS FIRST, is_present DESC, worker LIMIT :most)
     SELECT w.volunteer, w.display_name, w.worker, w.worker_name, w.device, w.joined_at, w.left_at, w.left_reason,
            w.last_seen_at, w.is_present, w.phase, w.progress,
            coalesce(g.num_samples / greatest(1, least(60, extract(epoch FROM now() - w.joined_at)::double precision)),
                     w.samples_per_second) AS samples_per_second,
            coalesce(u.num_units, 0) AS num_units, coalesce(a.num_merged, 0) AS num_merged, a.share_accepted
-      FROM (SELECT * FROM watch.workers WHERE run = :run
-             ORDER BY left_at DESC NULLS FIRST, is_present DESC, worker LIMIT :most) w
-      LEFT JOIN watch.acceptance a ON a.run = :run AND a.worker = w.worker
-      LEFT JOIN (SELECT worker, count(*) AS num_units FROM watch.units WHERE run = :run AND state = 'leased'
+      FROM shown w
+      LEFT JOIN (SELECT worker, num_merged, share_accepted FROM watch.acceptance
+                  WHERE run = :run AND worker = ANY (ARRAY(SELECT worker FROM shown))) a ON a.worker = w.worker
+      LEFT JOIN (SELECT worker, count(*) AS num_units FROM watch.units
+                  WHERE run = :run AND state = 'leased' AND worker = ANY (ARRAY(SELECT worker FROM shown))
                   GROUP BY worker) u ON u.worker = w.worker
       LEFT JOIN (SELECT worker, sum(num_samples) AS num_samples FROM watch.gradients
                   WHERE run = :run AND state = 'merged' AND finished_at > now() - interval '1 minute'
@@ -50,9 +47,6 @@ _HEADCOUNT = text("""
            count(*) FILTER (WHERE NOT is_present AND left_at IS NULL) AS num_silent,
            count(*) FILTER (WHERE left_at IS NOT NULL) AS num_gone
       FROM watch.workers WHERE run = :run""")
-_EVENTS = text(f"""
-    SELECT event, at, subject, subject_id, new_state, volunteer, reason
-      FROM watch.events WHERE run = :run AND ({NOTABLE_EVENT}) ORDER BY event DESC LIMIT :most""")  # noqa: S608
 # The minute that still runs looks slower than it is.
 _MINUTES = text("""
     SELECT minute, num_units, num_samples FROM watch.throughput
@@ -118,17 +112,6 @@ class Headcount:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class NotableEvent:
-    event: int
-    at: datetime.datetime
-    subject: str
-    subject_id: int | None
-    new_state: str | None
-    volunteer: str | None
-    reason: str | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class WholeMinute:
     minute: datetime.datetime
     num_units: int
@@ -141,53 +124,35 @@ class ShownSample:
     content: bytes
 
 
-Curves = dict[str, list[tuple[Version, float]]]
-_MOST_POINTS: Final = 300
-
-
 def shown_runs(conn: Connection) -> list[ShownRun]:
     """The newest first."""
-    return [ShownRun(**_columns(row)) for row in conn.execute(_RUNS)]
-
-
-def curves(conn: Connection, *, run: str, head: Version, points: int = _MOST_POINTS) -> Curves:
-    """Of everything that was measured, by its name: pairs of a version and a value, never more than `points`."""
-    found: Curves = {}
-    for row in conn.execute(_CURVES, {"run": run, "head": head, "points": points}):
-        found.setdefault(row.name, []).append((Version(row.version), row.value))
-    return found
+    return records(conn, ShownRun, _RUNS)
 
 
 def fate(conn: Connection, *, run: str) -> Fate:
-    return Fate(**_columns(conn.execute(_FATE, {"run": run}).one()))
+    (found,) = records(conn, Fate, _FATE, run=run)
+    return found
 
 
 def traffic(conn: Connection, *, run: str) -> Traffic:
-    return Traffic(**_columns(conn.execute(_TRAFFIC, {"run": run}).one()))
+    (found,) = records(conn, Traffic, _TRAFFIC, run=run)
+    return found
 
 
 def shown_workers(conn: Connection, *, run: str, most: int) -> list[ShownWorker]:
-    return [ShownWorker(**_columns(row)) for row in conn.execute(_WORKERS, {"run": run, "most": most})]
+    return records(conn, ShownWorker, _WORKERS, run=run, most=most)
 
 
 def headcount(conn: Connection, *, run: str) -> Headcount:
-    return Headcount(**_columns(conn.execute(_HEADCOUNT, {"run": run}).one()))
-
-
-def notable_events(conn: Connection, *, run: str, most: int) -> list[NotableEvent]:
-    """The newest first; what happens to every unit is left out."""
-    return [NotableEvent(**_columns(row)) for row in conn.execute(_EVENTS, {"run": run, "most": most})]
+    (found,) = records(conn, Headcount, _HEADCOUNT, run=run)
+    return found
 
 
 def whole_minutes(conn: Connection, *, run: str) -> list[WholeMinute]:
     """Of the last 24 hours those in which something was merged, without the one that is not over."""
-    return [WholeMinute(**_columns(row)) for row in conn.execute(_MINUTES, {"run": run})]
+    return records(conn, WholeMinute, _MINUTES, run=run)
 
 
 def shown_sample(conn: Connection, *, run: str, version: Version) -> ShownSample | None:
     row = conn.execute(_SAMPLE, {"run": run, "version": version}).one_or_none()
     return None if row is None else ShownSample(media_type=row.media_type, content=bytes(row.content))
-
-
-def _columns(row: Row[Any]) -> dict[str, Any]:
-    return dict(row._mapping)

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Row, text
 from contract.errors import NotFound
 from contract.ids import RunId, Version, WorkerId
 from contract.states import RunState
+from coordinator.ledger.averages import averages
 from coordinator.ledger.events import newest_told
-from coordinator.ledger.views import Acceptance, LoggedEvent, leaderboard, leading, progress
-from coordinator.ledger.views.selecting import records, select
+from coordinator.ledger.views import LoggedEvent, leaderboard, leading, progress
 
 # A curve is read in so many averages: more points than any terminal has columns for it, however long the run.
 _POINTS: Final = 120
@@ -25,11 +25,6 @@ _MOST_NAMED: Final = 10
 _LANDED = text("""
     SELECT count(*) AS num_landed, now() AS at
       FROM watch.gradients WHERE run = :run AND state = 'submitted' AND (:is_async OR base_version = :head)""")
-# To PostgreSQL NaN is greater than infinity.
-_CURVES = text("""
-    SELECT name, avg(value) AS value
-      FROM watch.losses WHERE run = :run AND abs(value) < 'Infinity'
-     GROUP BY name, version * :points / (:head + 1) ORDER BY name, version * :points / (:head + 1)""")
 # What was submitted lately either waits still or has been judged lately.
 _ARRIVED = text("""
     SELECT worker, sum(num_samples)::bigint AS num_samples
@@ -39,17 +34,22 @@ _ARRIVED = text("""
             SELECT worker, num_samples, submitted_at FROM watch.gradients
              WHERE run = :run AND state = 'submitted') lately
      WHERE submitted_at > now() - make_interval(secs => :recent) GROUP BY worker""")
-_BECAME = select(Acceptance, "acceptance", "WHERE run = :run AND worker = ANY (CAST(:workers AS bigint[]))")
-_WORKERS = text("""
+_BECAME = text("""
+    SELECT worker, num_submitted AS num_delivered, num_merged, num_stale + num_refused + num_late AS num_refused
+      FROM watch.acceptance WHERE run = :run AND worker = ANY (CAST(:workers AS bigint[]))""")
+_WORKER = """
     SELECT worker, display_name AS person, device, phase, samples_per_second, left_at IS NULL AS is_here,
            coalesce(is_present, false) AS is_heard,
            extract(epoch FROM now() - joined_at)::double precision AS joined_ago,
            coalesce(extract(epoch FROM now() - last_seen_at)::double precision, 0) AS seen_ago
-      FROM watch.workers
-     WHERE run = :run
-       AND (left_at > now() - make_interval(secs => :recent)
-            OR (left_at IS NULL AND last_seen_at > now() - interval '10 minutes'))
-     ORDER BY left_at IS NULL DESC, worker LIMIT :most""")
+      FROM watch.workers WHERE run = :run"""
+# Two questions: the first is answered in the order of the workers' numbers, and ends with the last that is wanted.
+_WORKERS = text(f"""
+    ({_WORKER} AND left_at IS NULL AND last_seen_at > now() - interval '10 minutes' ORDER BY worker LIMIT :most)
+    UNION ALL
+    ({_WORKER} AND left_at > now() - make_interval(secs => :recent) ORDER BY worker LIMIT :most)
+    ORDER BY is_here DESC, worker LIMIT :most""")
+# To PostgreSQL NaN is greater than infinity.
 _METRICS = text("""
     SELECT name, version, value FROM ledger.metrics
      WHERE run_id = :run AND abs(value) < 'Infinity' ORDER BY name, version""")
@@ -174,10 +174,8 @@ def look_at(conn: Connection, *, run: str, num_events: int = 30) -> Snapshot:
 
 
 def curves(conn: Connection, *, run: str, head: Version) -> tuple[Curve, ...]:
-    values: dict[str, list[float]] = {}
-    for row in conn.execute(_CURVES, {"run": run, "points": _POINTS, "head": head}):
-        values.setdefault(row.name, []).append(row.value)
-    return tuple(Curve(name=name, values=tuple(points)) for name, points in values.items())
+    found = averages(conn, run=run, head=head, points=_POINTS)
+    return tuple(Curve(name=name, values=tuple(value for _, value in points)) for name, points in found.items())
 
 
 def metrics(conn: Connection, *, run: RunId) -> dict[str, list[tuple[Version, float]]]:
@@ -203,11 +201,11 @@ def _workers(conn: Connection, run: str) -> tuple[WorkerNow, ...]:
     found = conn.execute(_WORKERS, {**values, "most": _MOST_WORKERS}).all()
     arrived = {row.worker: row.num_samples for row in conn.execute(_ARRIVED, values)}
     those = [row.worker for row in found]
-    became = {of.worker: of for of in records(conn, Acceptance, _BECAME, run=run, workers=those)}
+    became = {row.worker: row for row in conn.execute(_BECAME, {"run": run, "workers": those}).all()}
     return tuple(_worker(row, became.get(row.worker), arrived.get(row.worker, 0)) for row in found)
 
 
-def _worker(row: Row[Any], became: Acceptance | None, num_recent_samples: int) -> WorkerNow:
+def _worker(row: Row[Any], became: Row[Any] | None, num_recent_samples: int) -> WorkerNow:
     arrived = num_recent_samples / max(1.0, min(_RECENT_SECONDS, row.joined_ago))
     return WorkerNow(
         worker=WorkerId(row.worker),
@@ -218,7 +216,7 @@ def _worker(row: Row[Any], became: Acceptance | None, num_recent_samples: int) -
         is_heard=row.is_heard,
         seen_ago_seconds=row.seen_ago,
         samples_per_second=arrived or row.samples_per_second,
-        num_delivered=0 if became is None else became.num_submitted,
+        num_delivered=0 if became is None else became.num_delivered,
         num_merged=0 if became is None else became.num_merged,
-        num_refused=0 if became is None else became.num_stale + became.num_refused + became.num_late,
+        num_refused=0 if became is None else became.num_refused,
     )

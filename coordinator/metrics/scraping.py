@@ -80,6 +80,8 @@ class Scraping:
             done, _ = await asyncio.wait({self._looking}, timeout=self._patience_seconds)
             if not done:
                 return _AWAY
+            # A fault of ours must not look like the last answer for ever.
+            done.pop().result()
         return self._found
 
     async def _look(self) -> None:

@@ -1,12 +1,12 @@
 """Tallies: what became of the work so far, counted by the database itself at the moment in which it is decided.
 
 After a million units nobody can count again each time somebody looks. The guards write them (tally_gradient,
-tally_unit, tally_merge), in the transaction that decides; nothing else does.
+tally_unit, tally_merge, tally_metric), in the transaction that decides; nothing else does.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, Integer, PrimaryKeyConstraint, Table, text
+from sqlalchemy import BigInteger, Column, Double, Integer, PrimaryKeyConstraint, Table, Text, text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from coordinator.tables.work import metadata
@@ -79,5 +79,19 @@ minute_tallies = Table(
     _total("num_units"),
     _total("num_samples"),
     PrimaryKeyConstraint("run_id", "minute"),
+    postgresql_with={"fillfactor": 50},
+)
+
+# What was measured, a row for each sixteen versions.
+metric_tallies = Table(
+    "metric_tallies",
+    metadata,
+    _run(),
+    Column("name", Text, nullable=False),
+    Column("stretch", BigInteger, nullable=False),
+    Column("last_version", BigInteger, nullable=False),
+    _total("num_values"),
+    _sum("value_sum"),
+    PrimaryKeyConstraint("run_id", "name", "stretch"),
     postgresql_with={"fillfactor": 50},
 )

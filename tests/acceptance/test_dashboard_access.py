@@ -87,6 +87,14 @@ def test_the_link_sets_a_cookie_and_leaves_the_address(closed: OpenHouse) -> Non
         assert browser.get("/api/runs").status_code == 200
 
 
+def test_a_token_may_have_any_letters(room: Classroom, tmp_path: Path) -> None:
+    with open_house(room, tmp_path, dashboard_token="амбар; амбар; амбар") as house:
+        link = house.page.link.partition("/?")[2]
+        with httpx2.Client(base_url=house.address) as browser:
+            assert browser.get(f"/?{link}").status_code == 303
+            assert browser.get("/api/runs").status_code == 200
+
+
 def test_the_link_leads_nowhere_else(closed: OpenHouse) -> None:
     answer = closed.get(f"//elsewhere.example/?token={TOKEN}")
     assert answer.headers["location"] == "/elsewhere.example/"

@@ -21,7 +21,7 @@ from coordinator.ledger import gradients, people, runs
 from tests.acceptance.chromium import barriers, open_browser, visit
 from tests.acceptance.test_servers_that_fail import private_database
 from tests.integration.classroom import PASSWORD, Classroom, claim, join, new_run, open_classroom, submission
-from tests.integration.open_house import OpenHouse, keep_sample, open_house, publish
+from tests.integration.open_house import OpenHouse, keep_sample, open_house
 from tests.servers.databases import Database, Workshop
 from worker import ledger
 
@@ -84,10 +84,11 @@ def fill(room: Classroom) -> None:
     with room.owner.begin() as conn:
         first, second = gradients.waiting_gradients(conn, run=room.run)
         gradients.reject(conn, gradient=second.gradient, verdict="not a number")
-    publish(room, 1, loss=2.0, **{"held_out/loss": 2.5, "held_out/accuracy": 0.1})
+        conn.execute(text("UPDATE ledger.volunteers SET display_name = 'Bob B.' WHERE name = 'bob'"))
+    room.publish(1, loss=2.0, **{"held_out/loss": 2.5, "held_out/accuracy": 0.1})
     with room.owner.begin() as conn:
         gradients.mark_merged(conn, run=room.run, version=Version(1), gradients=[first.gradient], weights=[1.0])
-    publish(room, 2, loss=1.0, **{"held_out/accuracy": 0.4})
+    room.publish(2, loss=1.0, **{"held_out/accuracy": 0.4})
     keep_sample(room, 0, picture(40))
     keep_sample(room, 2, picture(200))
 
@@ -106,7 +107,7 @@ def test_a_merge_is_seen_within_two_seconds(browser: Browser, house: OpenHouse) 
         page.evaluate(note)
         merged = {}
         for version in range(1, 6):
-            publish(house.room, version, loss=1.0 / version)
+            house.room.publish(version, loss=1.0 / version)
             merged[str(version)] = time.time()
             wait_for(page, "#version", str(version))
         seen = page.evaluate("window.seen")
@@ -141,7 +142,7 @@ def test_everything_is_shown(browser: Browser, busy: OpenHouse) -> None:
         expect(page.locator("#loss-chart canvas")).to_have_count(1)
         expect(page.locator("#loss-chart")).to_have_attribute("aria-label", re.compile("loss: 2 at version 1, 1 at"))
         wait_for(page, "#measure-table tbody tr:last-child", "20.4")
-        wait_for(page, "#events-list li:first-child", re.compile("a gradient of bob was refused: not a number"))
+        wait_for(page, "#events-list li:first-child", re.compile("a gradient of Bob B. was refused: not a number"))
         wait_for(page, "#bar-words", re.compile("epoch 1 of 2"))
         page.locator("#theme").click()
         wait_for(page, "#loss-chart-legend", re.compile("loss1.*loss, held out2.5"))
@@ -178,7 +179,7 @@ def test_names_and_reasons_are_never_read_as_markup(browser: Browser, house: Ope
     joined = join(mallory, HOSTILE[:100])
     with mallory.begin() as conn:
         ledger.leave(conn, worker=joined.worker, reason=HOSTILE)
-    publish(house.room, 1, **{"loss" + HOSTILE[:80]: 1.0, HOSTILE[:90]: 2.0})
+    house.room.publish(1, **{"loss" + HOSTILE[:80]: 1.0, HOSTILE[:90]: 2.0})
     with visit(browser, house.address) as page:
         wait_for(page, "#workers-table tbody th", re.compile("<img src=x"))
         wait_for(page, "#notice", re.compile("<script>"))
@@ -239,7 +240,7 @@ def test_a_phone_scrolls_in_one_direction_only(browser: Browser, house: OpenHous
         admission = people.invite(conn, name="x" * 40, password=PASSWORD, display_name="Wolfeschlegelstein" * 10)
     fill(house.room)
     join(house.room.engine_of(admission), "n" * 100)
-    publish(house.room, 3, **{"loss_" + "g" * 90: 1.0})
+    house.room.publish(3, **{"loss_" + "g" * 90: 1.0})
     with visit(browser, house.address, width=320, height=700) as page:
         expect(page.locator("#workers-table tbody tr")).to_have_count(3)
         wait_for(page, "#version", "3")
@@ -309,7 +310,7 @@ def test_the_page_outlasts_a_restart_of_the_database(browser: Browser, tmp_path:
         keeper.restart()
         room.owner.dispose()
         expect(page.locator("#notice")).not_to_contain_text("away")
-        publish(room, 1)
+        room.publish(1)
         wait_for(page, "#version", "1")
 
 
@@ -320,7 +321,7 @@ def test_the_page_outlasts_a_restart_of_its_server(browser: Browser, classroom: 
         page = visiting.__enter__()
         wait_for(page, "#line-words", "live")
     wait_for(page, "#notice", re.compile("This page has lost its server"))
-    publish(classroom, 1)
+    classroom.publish(1)
     with open_house(classroom, tmp_path, port=port):
         wait_for(page, "#version", "1")
         wait_for(page, "#line-words", "live")

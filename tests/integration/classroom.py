@@ -46,6 +46,15 @@ class Classroom:
         with self.owner.begin() as conn:
             return units.open_units(conn, run=self.run, units=new, planned_version=planned_version)
 
+    def publish(self, number: int, **metrics: float) -> None:
+        """As a merge ends: the version, what was measured of it, and the word to those who listen."""
+        new = versions.NewVersion(
+            number=Version(number), parent=Version(number - 1), manifest="{}", optimizer_step=number, parts=[b"weights"]
+        )
+        with self.owner.begin() as conn:
+            versions.publish_version(conn, run=self.run, new=new)
+            versions.record_metrics(conn, run=self.run, version=Version(number), metrics=metrics)
+
 
 def join(volunteer: Engine, name: str = "laptop") -> Joined:
     with volunteer.begin() as conn:

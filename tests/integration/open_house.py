@@ -16,7 +16,7 @@ import yaml
 from contract.config import load_config
 from contract.ids import Version
 from coordinator.dashboard.starting import OpenPage, open_page
-from coordinator.ledger import samples, versions
+from coordinator.ledger import samples
 from coordinator.place import open_place
 from tests.integration.classroom import Classroom
 
@@ -75,16 +75,6 @@ def open_house(
         page.serving.engine.dispose()
         place.engine.dispose()
     assert not serving.is_alive(), "the page does not end"
-
-
-def publish(room: Classroom, number: int, **metrics: float) -> None:
-    """As a merge ends: the version, what was measured of it, and the word to those who listen."""
-    new = versions.NewVersion(
-        number=Version(number), parent=Version(number - 1), manifest="{}", optimizer_step=number, parts=[b"weights"]
-    )
-    with room.owner.begin() as conn:
-        versions.publish_version(conn, run=room.run, new=new)
-        versions.record_metrics(conn, run=room.run, version=Version(number), metrics=metrics)
 
 
 def keep_sample(room: Classroom, number: int, content: bytes, media_type: str = "image/png") -> None:

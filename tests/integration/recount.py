@@ -71,6 +71,12 @@ _BY_MINUTE_ANEW: Final = text("""
      WHERE run_id = :run AND state = 'merged'
        AND EXISTS (SELECT FROM ledger.aggregations a WHERE a.run_id = g.run_id AND a.version = g.merged_version)
      GROUP BY 1 ORDER BY 1""")
+_BY_STRETCH: Final = text("""
+    SELECT name, stretch, last_version, num_values, value_sum
+      FROM ledger.metric_tallies WHERE run_id = :run AND num_values > 0 ORDER BY name, stretch""")
+_BY_STRETCH_ANEW: Final = text("""
+    SELECT name, version / 16 AS stretch, max(version) AS last_version, count(*) AS num_values, sum(value) AS value_sum
+      FROM ledger.metrics WHERE run_id = :run AND abs(value) < 1e300 GROUP BY 1, 2 ORDER BY 1, 2""")
 _PROGRESS: Final = text("""
     SELECT num_open, num_leased, num_submitted, num_merged, num_failed, num_cancelled, num_begun, num_samples_merged
       FROM watch.progress p JOIN ledger.runs r ON r.name = p.run WHERE r.id = :run""")
@@ -87,6 +93,7 @@ _BOTH_WAYS: Final = (
     (_BY_WORKER, _BY_WORKER_ANEW),
     (_BY_EPOCH, _BY_EPOCH_ANEW),
     (_BY_MINUTE, _BY_MINUTE_ANEW),
+    (_BY_STRETCH, _BY_STRETCH_ANEW),
     (_PROGRESS, _PROGRESS_ANEW),
 )
 

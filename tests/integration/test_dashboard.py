@@ -16,19 +16,19 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, make_url, text
 
+from contract.database import engine_for
 from contract.errors import AddressInUse, BarnraiseError
-from contract.ids import Version
 from contract.states import RunState
 from coordinator.dashboard.access import Access
 from coordinator.dashboard.archive import Archive
 from coordinator.dashboard.reader import Reader
 from coordinator.dashboard.serving import Serving, listen
 from coordinator.ledger import runs
-from coordinator.ledger.showing import ShownWorker, curves, shown_workers
+from coordinator.ledger.showing import ShownWorker, shown_workers
 from tests.integration.classroom import Classroom, claim, classroom, join, new_run
-from tests.integration.open_house import OpenHouse, keep_sample, open_house, publish
+from tests.integration.open_house import OpenHouse, keep_sample, open_house
 from tests.waiting import wait_until
 from worker import ledger
 
@@ -54,7 +54,7 @@ def test_a_look_has_every_section(house: OpenHouse) -> None:
 def test_a_look_that_brings_nothing_new_is_not_sent_again(house: OpenHouse) -> None:
     tag = house.get("/api/runs/class").headers["etag"]
     assert house.get("/api/runs/class", if_none_match=tag).status_code == 304
-    publish(house.room, 1)
+    house.room.publish(1)
     wait_until(lambda: house.get("/api/runs/class", if_none_match=tag).status_code == 200)
 
 
@@ -127,18 +127,6 @@ def test_a_text_is_served_as_text_and_packed(house: OpenHouse) -> None:
     assert answer.headers["content-encoding"] == "gzip"
 
 
-def test_a_long_curve_is_averaged_and_what_is_no_number_left_out(classroom: Classroom) -> None:
-    rows = """
-        INSERT INTO ledger.metrics (run_id, version, name, value)
-        SELECT :run, n, 'loss', CASE WHEN n = 5 THEN 'NaN' ELSE n::float8 END FROM generate_series(0, 999) n"""
-    with classroom.owner.begin() as conn:
-        conn.execute(text(rows), {"run": classroom.run})
-        short = curves(conn, run="class", head=Version(999), points=100)["loss"]
-        whole = curves(conn, run="class", head=Version(999), points=2000)["loss"]
-    assert len(short) == 100 and short[-1] == (999, 994.5)
-    assert len(whole) == 999 and whole[-1] == (999, 999.0)
-
-
 def workers_of(room: Classroom) -> list[ShownWorker]:
     with room.owner.connect() as conn:
         return shown_workers(conn, run="class", most=10)
@@ -168,7 +156,7 @@ def test_who_is_here_stands_before_who_was(classroom: Classroom) -> None:
 def test_a_viewer_is_told_of_a_merge_and_then_only_what_changed(house: OpenHouse) -> None:
     with house.news() as news:
         assert next(news)["run"]["head_version"] == 0
-        publish(house.room, 1, loss=0.5)
+        house.room.publish(1, loss=0.5)
         told = next(one for one in news if one.get("run", {}).get("head_version") == 1)
     assert "workers" not in told and "leaderboard" not in told
 
@@ -194,7 +182,7 @@ def test_a_hundred_viewers_cost_the_database_no_more_than_one(house: OpenHouse) 
             for _ in range(100):
                 assert await told.get() == 0
             connections = await asyncio.to_thread(count)
-            await asyncio.to_thread(publish, house.room, 1)
+            await asyncio.to_thread(house.room.publish, 1)
             for _ in range(100):
                 assert await told.get() == 1
         return connections
@@ -276,6 +264,21 @@ def test_nobody_looks_at_the_database_while_nobody_looks_at_the_page(classroom: 
     reader = Reader(classroom.owner, look, kept_seconds=0.5)
     asyncio.run(watch())
     assert 2 <= looks < 10
+
+
+def test_a_page_that_nobody_looked_at_ends_without_the_database() -> None:
+    (listener,) = listen("127.0.0.1", 0)
+    url = make_url(f"postgresql+psycopg://nobody@127.0.0.1:{listener.getsockname()[1]}/nothing")
+    reader = Reader(engine_for(url, application="test"), lambda _conn, _run: {})
+
+    async def open_and_close() -> None:
+        reader.start(asyncio.get_running_loop())
+        await asyncio.to_thread(reader.close)
+
+    with closing(listener):
+        asyncio.run(open_and_close())
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 def test_the_page_tells_that_the_database_is_away_and_that_it_is_back(house: OpenHouse) -> None:

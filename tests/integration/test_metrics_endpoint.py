@@ -166,6 +166,11 @@ def test_a_database_that_is_away_is_an_answer(away: Engine) -> None:
     assert samples_of(bytes(answer.body).decode()) == {("barnraise_up", frozenset()): 0}
 
 
+def test_a_fault_of_ours_is_no_answer() -> None:
+    with pytest.raises(AttributeError):
+        answered(Scraping(None))  # type: ignore[arg-type]  which is the fault
+
+
 def test_hostile_names_are_only_names(shop: Workshop, observer: Engine) -> None:
     with observer.connect() as conn:
         found = read(conn, per_volunteer=True)

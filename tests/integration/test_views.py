@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from contract.ids import Version
 from coordinator.ledger import views
+from coordinator.ledger.events import newest_told
 from tests.integration.observers import observer
 from tests.integration.workshop import Workshop, open_workshop
 from tests.servers.databases import Database
@@ -22,7 +23,7 @@ READERS: Final[Mapping[str, Callable[[Connection], Any]]] = {
     "coordinators": lambda conn: [views.leading(conn, run="class")],
     "database_health": views.database_health,
     "epochs": lambda conn: views.epochs(conn, run="class"),
-    "events": lambda conn: views.newest_events(conn, run="class"),
+    "events": lambda conn: newest_told(conn, run="class", limit=10),
     "gradients": lambda conn: views.newest_gradients(conn, run="class"),
     "leaderboard": lambda conn: views.leaderboard(conn, run="class"),
     "losses": lambda conn: views.losses(conn, run="class"),

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from contract.errors import DatabaseUnreachable, NotFound
 from contract.ids import Version
 from coordinator.duties import finish, merge
-from coordinator.ledger import gradients, versions, watching
+from coordinator.ledger import gradients, watching
 from coordinator.ledger.watching import Snapshot
 from coordinator.reporting import Lines
 from coordinator.screen import Screen, shown
@@ -33,15 +33,6 @@ def classroom(database: Database) -> object:
 def look(room: Classroom) -> Snapshot:
     with room.owner.begin() as conn:
         return watching.look_at(conn, run="class")
-
-
-def publish(room: Classroom, number: int, **metrics: float) -> None:
-    new = versions.NewVersion(
-        number=Version(number), parent=Version(number - 1), manifest="{}", optimizer_step=number, parts=[b"weights"]
-    )
-    with room.owner.begin() as conn:
-        versions.publish_version(conn, run=room.run, new=new)
-        versions.record_metrics(conn, run=room.run, version=Version(number), metrics=metrics)
 
 
 def test_a_run_that_nobody_made_is_not_found(classroom: Classroom) -> None:
@@ -98,7 +89,7 @@ def test_in_a_round_only_what_belongs_to_it_has_landed(classroom: Classroom) -> 
     with alice.begin() as conn:
         ledger.submit(conn, lease=lease, submission=submission(), last_part=GRADIENT)
     assert look(classroom).run.num_landed == 1
-    publish(classroom, 1)
+    classroom.publish(1)
     assert look(classroom).run.num_landed == 0
 
 
@@ -110,7 +101,7 @@ def test_a_merged_gradient_counts_and_a_refused_one_is_told(classroom: Classroom
         lease = claim(alice, joined)
         with alice.begin() as conn:
             ledger.submit(conn, lease=lease, submission=submission(), last_part=GRADIENT)
-    publish(classroom, 1)
+    classroom.publish(1)
     with classroom.owner.begin() as conn:
         good, bad = gradients.waiting_gradients(conn, run=classroom.run)
         gradients.mark_merged(conn, run=classroom.run, version=Version(1), gradients=[good.gradient], weights=[1.0])
@@ -139,7 +130,7 @@ def test_who_left_is_seen_for_a_while(classroom: Classroom) -> None:
 
 
 def test_a_curve_is_short_however_long_the_run(classroom: Classroom) -> None:
-    publish(classroom, 1)
+    classroom.publish(1)
     with classroom.owner.begin() as conn:
         conn.execute(
             text("""
@@ -156,9 +147,9 @@ def test_a_curve_is_short_however_long_the_run(classroom: Classroom) -> None:
 
 
 def test_all_values_of_a_metric_in_order_but_those_that_are_none(classroom: Classroom) -> None:
-    publish(classroom, 1, loss=2.0, accuracy=0.5)
-    publish(classroom, 2, loss=float("nan"))
-    publish(classroom, 3, loss=1.0)
+    classroom.publish(1, loss=2.0, accuracy=0.5)
+    classroom.publish(2, loss=float("nan"))
+    classroom.publish(3, loss=1.0)
     with classroom.owner.begin() as conn:
         assert watching.metrics(conn, run=classroom.run) == {"accuracy": [(1, 0.5)], "loss": [(1, 2.0), (3, 1.0)]}
 

@@ -183,6 +183,8 @@ def test_each_stalled_unit_says_why(classroom: Classroom) -> None:
         leases[endless].unit: "its worker has had it for as long as a unit may take",
         leases[over].unit: "its lease is over",
     }
+    with classroom.owner.begin() as conn:
+        assert len(views.stalled_units(conn, run="class", most=3)) == 3
 
 
 def test_who_is_slow_is_no_suspect_and_who_sends_nonsense_is(classroom: Classroom) -> None:

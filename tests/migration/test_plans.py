@@ -14,7 +14,7 @@ import migrations
 from benchmarks.watching import QUESTIONS
 from contract.ids import RunId, Version
 from contract.states import RunState
-from coordinator.ledger import events, gradients, overview, runs, units, versions, watching
+from coordinator.ledger import events, gradients, overview, runs, showing, units, versions, watching
 from tests.integration.classroom import Classroom, claim, classroom, join, new_run
 from tests.servers.databases import Workshop
 from tests.waiting import wait_until
@@ -185,6 +185,11 @@ def test_no_view_counts_history_again(conn: Connection, view: str) -> None:
 )
 def test_whoever_watches_does_not_count_history_again(conn: Connection, statement: Any, given: dict[str, str]) -> None:
     assert reads_of_history(conn, with_names(str(statement), given)) == []
+
+
+def test_whoever_lists_the_runs_counts_nothing(conn: Connection) -> None:
+    plan = explain(conn, showing._RUNS.text)
+    assert {node["Relation Name"] for node in nodes(plan) if "Relation Name" in node} == {"runs"}
 
 
 def test_the_gradient_before_is_found_by_its_worker_also_where_there_is_none(conn: Connection) -> None:

@@ -70,7 +70,7 @@ export const MODES = {
 };
 
 export function told(event) {
-  const who = event.volunteer || "somebody";
+  const who = event.display_name || "somebody";
   const why = event.reason ? `: ${event.reason}` : "";
   switch (event.subject) {
     case "worker":

@@ -123,7 +123,9 @@ _SILENT: Final = select(
 )
 _ACCEPTANCE: Final = select(Acceptance, "acceptance", "WHERE run = :run ORDER BY volunteer, worker")
 _BYTES: Final = select(SentBytes, "bytes", "WHERE run = :run ORDER BY volunteer, worker")
-_SUSPECTS: Final = select(Suspect, "suspects", "WHERE run = :run ORDER BY volunteer, worker")
+_SUSPECTS: Final = select(
+    Suspect, "suspects", "WHERE run = :run ORDER BY volunteer, worker LIMIT CAST(:most AS bigint)"
+)
 
 
 def leaderboard(conn: Connection, *, run: str, most: int | None = None) -> list[Place]:
@@ -154,5 +156,5 @@ def sent_bytes(conn: Connection, *, run: str) -> list[SentBytes]:
     return records(conn, SentBytes, _BYTES, run=run)
 
 
-def suspects(conn: Connection, *, run: str) -> list[Suspect]:
-    return records(conn, Suspect, _SUSPECTS, run=run)
+def suspects(conn: Connection, *, run: str, most: int | None = None) -> list[Suspect]:
+    return records(conn, Suspect, _SUSPECTS, run=run, most=most)

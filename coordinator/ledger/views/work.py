@@ -156,12 +156,11 @@ _GRADIENTS: Final = select(
 )
 _EPOCHS: Final = select(Epoch, "epochs", "WHERE run = :run ORDER BY epoch")
 _THROUGHPUT: Final = select(Minute, "throughput", "WHERE run = :run ORDER BY minute")
-_STALLED_UNITS: Final = select(StalledUnit, "stalled_units", "WHERE run = :run ORDER BY leased_at, unit")
+_STALLED_UNITS: Final = select(
+    StalledUnit, "stalled_units", "WHERE run = :run ORDER BY leased_at, unit LIMIT CAST(:most AS bigint)"
+)
 _TIMINGS: Final = select(
     Timing, "timings", "WHERE run = :run ORDER BY array_position('{wait,compute,upload,merge}', step)"
-)
-_EVENTS: Final = select(
-    LoggedEvent, "events", "WHERE run = :run AND event > :after ORDER BY event DESC LIMIT CAST(:most AS bigint)"
 )
 
 
@@ -187,15 +186,10 @@ def throughput(conn: Connection, *, run: str) -> list[Minute]:
     return records(conn, Minute, _THROUGHPUT, run=run)
 
 
-def stalled_units(conn: Connection, *, run: str) -> list[StalledUnit]:
-    return records(conn, StalledUnit, _STALLED_UNITS, run=run)
+def stalled_units(conn: Connection, *, run: str, most: int | None = None) -> list[StalledUnit]:
+    return records(conn, StalledUnit, _STALLED_UNITS, run=run, most=most)
 
 
 def timings(conn: Connection, *, run: str) -> list[Timing]:
     """In the order in which a unit goes through them."""
     return records(conn, Timing, _TIMINGS, run=run)
-
-
-def newest_events(conn: Connection, *, run: str, after: int = 0, most: int = 100) -> list[LoggedEvent]:
-    """The newest first, of those with a greater number than `after`."""
-    return records(conn, LoggedEvent, _EVENTS, run=run, after=after, most=most)

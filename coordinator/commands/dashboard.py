@@ -1,4 +1,4 @@
-"""Looking at a run: dashboard, and who else may look: observe."""
+"""The page for everybody: dashboard."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def dashboard(
 
         log_as_json(process="dashboard", run=config.run.name, level=config.coordinator.log_level)
     stop = threading.Event()
-    stop_on_interrupt(stop)
+    stop_on_interrupt(stop, says="closing the page")
     if until_input_ends:
         threading.Thread(target=_end_with_input, args=(stop,), daemon=True).start()
     page = open_page(ledger(config, config_file), config, config_file, host=host, port=port)
@@ -61,7 +61,8 @@ def dashboard(
     def ready() -> None:
         click.echo("\n".join(page.told()))
         if opens:
-            webbrowser.open(page.link)
+            # A browser of the terminal keeps whoever opens it until it is left.
+            threading.Thread(target=webbrowser.open, args=(page.link,), daemon=True).start()
 
     page.serving.run(stop, ready=ready)
 
@@ -72,35 +73,3 @@ def _end_with_input(stop: threading.Event) -> None:
         while sys.stdin.buffer.read(1):
             pass
     stop.set()
-
-
-@click.command()
-@config_option
-@overrides_option
-@click.argument("names", nargs=-1, required=True)
-@click.option("--directory", type=click.Path(path_type=Path), default=Path("observers"), show_default=True)
-@click.option("--renew", is_flag=True, help="Give somebody who may look already a new password.")
-@click.option("--revoke", is_flag=True, help="End the sessions and the login of each NAME.")
-def observe(
-    config_file: Path | None,
-    overrides: tuple[str, ...],
-    names: tuple[str, ...],
-    directory: Path,
-    renew: bool,
-    revoke: bool,
-) -> None:
-    """Let each NAME look at the ledger's views, and nothing else: a file, and an address for psql."""
-    from coordinator.observing import let_look, stop_looking
-
-    if renew and revoke:
-        raise click.UsageError("--renew and --revoke contradict each other")
-    config = load(config_file, overrides)
-    place = ledger(config, config_file)
-    if revoke:
-        for name in names:
-            stop_looking(place, name=name)
-            click.echo(f"{name} may no longer look: no session, no login")
-        return
-    for one in let_look(place, config, names, directory=directory, renew=renew):
-        click.echo(f"\n{one.name}: send them {one.file}, for: coordinator dashboard --config {one.file.name}")
-        click.echo(f"  or this address (both hold their password): psql '{one.address}'")
