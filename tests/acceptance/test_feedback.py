@@ -33,11 +33,12 @@ def test_a_worker_that_comes_again_goes_on_to_the_same_bits(tmp_path: Path, data
 
 def test_workers_that_pick_their_codec_train_to_the_end(tmp_path: Path, database: Database) -> None:
     with open_stage(tmp_path, database, {**TINY, "compression": {"codec": "auto"}}) as stage:
-        _, ada, _ = stage.assemble()
+        stage.assemble()
         stage.finish()
         ladder = (
             "SELECT array_agg(rung ->> 'name') FROM ledger.runs, jsonb_array_elements(training -> 'codec_ladder') rung"
         )
         codecs = stage.value("SELECT array_agg(DISTINCT codec) FROM ledger.gradients WHERE state = 'merged'")
         assert set(codecs) <= set(stage.value(ladder))
-        assert "in codec int8" in ada.said()
+        # On a busy computer one of them may come when all is done.
+        assert "in codec int8" in "".join(actor.said() for actor in stage.actors)
