@@ -25,12 +25,13 @@ _MAY_CONNECT = text("""
                      JOIN pg_roles r ON r.oid = acl.grantee
                     WHERE d.datname = current_database() AND r.rolname = :role
                       AND acl.privilege_type = 'CONNECT')""")
-# An owner may be in the groups as well, to admit people to them.
+# An owner may be in the groups too, to admit people to them; before PostgreSQL 16 the right to make logins is enough.
 _GUEST = text("""
     SELECT CASE rolname WHEN 'barnraise_volunteers' THEN 'volunteer' ELSE 'observer' END
       FROM pg_roles
      WHERE rolname IN ('barnraise_volunteers', 'barnraise_observers')
        AND pg_has_role(oid, 'MEMBER') AND NOT pg_has_role(oid, 'MEMBER WITH ADMIN OPTION')
+       AND NOT (SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user)
      ORDER BY rolname DESC LIMIT 1""")
 _END_SESSIONS = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :role")
 _COUNT_SESSIONS = text("SELECT count(*) FROM pg_stat_activity WHERE usename = :role")

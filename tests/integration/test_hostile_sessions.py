@@ -141,8 +141,7 @@ def test_a_slow_download_has_ten_times_as_long(hood: Neighbourhood) -> None:
     with contextlib.closing(psql(hood.room.database, hood.login)) as slow:
         pid = slow.info.backend_pid
         slow.pgconn.send_query(b"SELECT repeat('x', 1000000) FROM generate_series(1, 1000)")
-        wait_until(lambda: _seconds_waiting(hood, pid), what="a line that is full")
-        limit = _seconds_waiting(hood, pid) / 2
+        limit = wait_until(lambda: _seconds_waiting(hood, pid), what="a line that is full") / 2
         police = Police(engine=hood.coordinator, transaction_seconds=limit, idle_seconds=SHORT)
         assert police.run_once().ended == ()
         assert police.run_once().ended == ()
@@ -159,7 +158,7 @@ def _seconds_waiting(hood: Neighbourhood, pid: int) -> float:
     waiting = f"""SELECT coalesce(max(extract(epoch FROM clock_timestamp() - query_start)), 0)::double precision
                     FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'ClientWrite'"""
     seconds = 0.0
-    for _ in range(200):
+    for _ in range(500):
         with hood.coordinator.begin() as conn:
             seconds = conn.exec_driver_sql(waiting).scalar_one()
         if not seconds:
