@@ -20,4 +20,5 @@ export TESTCONTAINERS_RYUK_DISABLED=true
 # Where the tests themselves run in a container, Testcontainers would look for its own at the gateway.
 export TESTCONTAINERS_HOST_OVERRIDE=localhost TESTCONTAINERS_CONNECTION_MODE=docker_host
 export TEST_BACKEND=container TEST_POSTGRES_IMAGE=$image
-exec .venv/bin/python -m pytest -n 2 -m 'not nightly and not own_server' tests/integration tests/migration "$@"
+# It waits more than it computes.
+exec .venv/bin/python -m pytest -n 3 -m 'not nightly and not own_server' tests/integration tests/migration "$@"
