@@ -103,15 +103,13 @@ def advance(state: TrainingState, gradients: Sequence[Admitted], how: Mathematic
                 _take_over(state.weights, totals)
                 if frame is not None:
                     state.delta.append(frame.encode(state.weights, seed=state.step))
-            elif frame is None:
-                _move(state, groups[name], totals, how)
-            else:
-                before = {tensor: state.weights[tensor].clone() for tensor in slab}
-                _move(state, groups[name], totals, how)
-                totals.clear()
-                state.delta.append(_told(state, frame, before))
-            # The next slab takes as much again.
+                continue
+            before = {} if frame is None else {tensor: state.weights[tensor].clone() for tensor in slab}
+            _move(state, groups[name], totals, how)
+            # What is told of it takes as much again, and so does the next slab.
             totals.clear()
+            if frame is not None:
+                state.delta.append(_told(state, frame, before))
         shares[name] = list(combination.shares)
     state.step += 1
     return shares

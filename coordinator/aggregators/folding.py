@@ -165,19 +165,27 @@ class Folded:
         layout = Layout(sizes={name: total.numel() for name, total in totals.items()}, length=self.length_in_place)
         reader = Reader(contributions=self.contributions, length=layout.length)
         mixer = None if self.mixing is None else self._mixer(is_long=kernel is None)
+        used = np.zeros(self._num_rows)
+
+        def fold(kernel: Kernel, rows: Rows, out: Tensor, at: int) -> None:
+            num_counted = _num_counted(len(out), at)
+            kernel(rows, out.numpy(), num_counted, used)
+            self._num_counted += num_counted
+
         for stretch in layout.stretches():
             for piece, rows in reader.pieces(stretch):
                 total = totals[piece.name][piece.start : piece.stop]
                 if mixer is None:
                     assert kernel is not None
-                    self._fold_compiled(kernel, rows, total, piece.at)
+                    fold(kernel, rows, total, piece.at)
                     continue
                 for start, mixed, values in mixer.stretches(rows, len(total)):
                     found = total[start : start + values.shape[1]]
                     if kernel is not None:
-                        self._fold_compiled(kernel, mixed, found, piece.at + start)
+                        fold(kernel, mixed, found, piece.at + start)
                     else:
                         self._fold(values, found, _num_counted(len(found), piece.at + start))
+        self._add_used(torch.from_numpy(used))
 
     def _mixer(self, *, is_long: bool) -> Mixer:
         from coordinator.aggregators.compiled.mixing import Mixer
@@ -185,13 +193,6 @@ class Folded:
         assert self.mixing is not None
         factors = [contribution.factor for contribution in self.contributions]
         return Mixer.of(self.mixing * torch.tensor(factors, dtype=torch.float64), is_long=is_long)
-
-    def _fold_compiled(self, kernel: Kernel, rows: Rows, out: Tensor, at: int) -> None:
-        used = np.zeros(self._num_rows)
-        num_counted = _num_counted(len(out), at)
-        kernel(rows, out.numpy(), num_counted, used)
-        self._num_counted += num_counted
-        self._add_used(torch.from_numpy(used))
 
     @property
     def shares(self) -> list[float]:

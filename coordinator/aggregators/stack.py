@@ -131,7 +131,7 @@ class Stack:
         return Layout.of(self.sizes, num_vectors=num_vectors, values_at_a_time=self.values_at_a_time)
 
     def _long_layout(self) -> Layout:
-        """Machine code keeps its own tiles in a cache; longer stretches of what lies in place cost no memory."""
+        """Machine code keeps its own tiles in a cache. What is in memory takes none; what a database hands out does."""
         return self._layout(max(4, len(self.contributions) // 2))
 
     @staticmethod

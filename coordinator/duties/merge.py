@@ -52,7 +52,7 @@ class Merge:
         if living.is_stale:
             with self.engine.begin() as conn:
                 living.read_again(conn)
-        began, began_at = time.monotonic(), time.time_ns()
+        began = time.monotonic()
         try:
             with self.engine.begin() as conn:
                 selection = select(conn, living, self.leadership, deadline_seconds=self.deadline_seconds)
@@ -60,6 +60,8 @@ class Merge:
                 with self.engine.begin() as conn:
                     living.judge.look_ahead(conn, selection.early)
                 return Report(refused=selection.refused, overdue=selection.overdue)
+            # By now they all have come; the turn may have begun before the last of them did.
+            began_at = time.time_ns()
             with self.engine.begin() as conn:
                 report = self._merge(conn, selection, began)
         except (DatabaseError, LeadershipLost):

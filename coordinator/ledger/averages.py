@@ -18,7 +18,8 @@ _OF_VALUES = text("""
 _OF_STRETCHES = text("""
     SELECT name, max(version) AS version, sum(value * num_values) / sum(num_values) AS value
       FROM watch.curves WHERE run = :run
-     GROUP BY name, version / 16 * 16 * :points / (:head + 1) ORDER BY name, version""")
+     GROUP BY name, version / :stretch * :stretch * :points / (:head + 1) ORDER BY name, version""")
+# As the database adds them up.
 _VERSIONS_PER_STRETCH: Final = 16
 # With fewer, a stretch too many or too few would show.
 _FEWEST_STRETCHES: Final = 4
@@ -30,7 +31,7 @@ def averages(conn: Connection, *, run: str, head: Version, points: int) -> Avera
     """
     is_long = head + 1 >= points * _FEWEST_STRETCHES * _VERSIONS_PER_STRETCH
     found: Averages = {}
-    values = {"run": run, "head": head, "points": points}
+    values = {"run": run, "head": head, "points": points, "stretch": _VERSIONS_PER_STRETCH}
     for row in conn.execute(_OF_STRETCHES if is_long else _OF_VALUES, values):
         found.setdefault(row.name, []).append((Version(row.version), row.value))
     return found

@@ -24,10 +24,8 @@ def test_every_merged_unit_has_one_trace_from_claim_to_merge(stage: Stage, monke
         assert {span.service for name, span in steps.items() if name != "merge"} == {"barnraise-worker"}
         assert steps["unit"].parent == b""
         assert {span.parent for name, span in steps.items() if name != "unit"} == {steps["unit"].span}
-        order = [steps[name].began for name in ("wait", "claim", "samples", "compute", "encode", "submit")]
+        order = [steps[name].began for name in ("wait", "claim", "samples", "compute", "encode", "submit", "merge")]
         assert order == sorted(order)
-        # The turn that merged it may have begun a moment before it came.
-        assert steps["merge"].ended > steps["submit"].began
         assert len({span.attributes["barnraise.unit"] for span in life}) == 1
         assert not any(span.is_error for span in life)
     assert any(span.name == "fetch" for life in whole for span in life)

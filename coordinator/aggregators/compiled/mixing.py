@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from contract.compressors.base import Floats
 from coordinator.aggregators.compiled.machine import compiled_and_kept, floats
-from coordinator.aggregators.compiled.products import Addresses, Floats, padded
+from coordinator.aggregators.compiled.products import Addresses, padded
 from coordinator.aggregators.compiled.rows import Rows
 
 # So much of sixteen vectors stays in a core's second cache until it is folded.

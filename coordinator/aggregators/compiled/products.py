@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from contract.compressors.base import Floats
 from coordinator.aggregators.compiled.machine import compiled_and_kept, compiled_in_lanes, floats
 
 # So many values of each vector stay in a core's second cache while all pairs of vectors are formed.
@@ -14,7 +15,6 @@ _PAIRED_VALUES: Final = 8192
 # So many sums stay in a cache while the vectors pass by; shorter stretches of each are read less far ahead.
 _SUMMED_VALUES: Final = 8192
 
-Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Addresses = npt.NDArray[np.int64]
 

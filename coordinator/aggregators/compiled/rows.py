@@ -21,7 +21,7 @@ class Rows:
     """`addresses` are good for as long as the rows are `held`. `factors` are still to be applied."""
 
     addresses: npt.NDArray[np.int64]
-    factors: npt.NDArray[np.float32]
+    factors: Floats
     held: Sequence[Tensor | Floats]
 
     @classmethod

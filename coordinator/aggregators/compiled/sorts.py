@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from contract.compressors.base import Floats
 from coordinator.aggregators.compiled.machine import compiled_and_kept
 from coordinator.aggregators.sorting import network
 
@@ -24,7 +25,7 @@ def sort_rows(rows: Tensor, wanted: Collection[int]) -> None:
 
 
 @compiled_and_kept
-def _sort(rows: npt.NDArray[np.float32], pairs: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> None:
+def _sort(rows: Floats, pairs: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> None:
     # Side by side: where rows lie a power of two apart, they would push each other out of the cache.
     tile = np.zeros((len(rows), _TILE), dtype=np.float32)
     for first in range(0, rows.shape[1], _TILE):
